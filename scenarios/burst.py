@@ -1,9 +1,9 @@
 """N requests at one instant: the staircase. Each user sends one request and waits for its answer.
 
-Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with
-one event loop blocked, that is one step per request - unless a part before the route sends no
-answer before the last. Under plain Locust -u is N and -r how fast the users start; all send at one
-moment when all have started, and the test ends with the last answer. -t is only a limit.
+A server that serves c at once answers request k after ceil(k/c) service times. A blocked event loop
+makes one step per request, unless a part before the route keeps all answers until the last. Under
+plain Locust -u is N and -r how fast the users start. All send at one moment when all have started;
+the test ends with the last answer. -t is only a limit.
 """
 
 import sys
@@ -24,6 +24,6 @@ class Burst(LoadUser):
     scenario = Scenario.BURST
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """Ask once. All N share the intended moment, however long writing N requests takes."""
+        """Send once. All N share the intended moment, however long writing N requests takes."""
         sample_key = SampleKey(cell_run.cell, Phase.STEADY, self.index)
         self.client.send_request(self.connection, sample_key, cell_run.start_time)

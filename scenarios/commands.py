@@ -9,35 +9,20 @@ from functools import partial
 from importlib import util
 from pathlib import Path
 
-from results.errors import AtonceError, ExitCode, UsageError
+from results.errors import AtonceError, UsageError
 from results.schema import ArrivalDistribution, ConnectionMode
 from results.store import RunWriter, default_root
-from scenarios.plans.custom import (
-    NEIGHBOUR_ROUTES,
-    PING_RATE,
-    RunOptions,
-    parse_duration,
-    parse_host,
-    parse_levels,
-    parse_rate,
-    parse_route,
-)
+from scenarios.plans import custom
+from scenarios.plans.cells import NEIGHBOUR_RATE
 from scenarios.plans.knee import plan_from_options
 from scenarios.plans.model import Plan, outline_plan
-from scenarios.runner.preflight import list_openapi_routes
+from scenarios.runner.preflight import list_openapi_routes, target_error
 from scenarios.runner.recorded_run import return_error
 from scenarios.runner.run_plan import LOCUSTFILES, ProgressListener, Settings, execute_plan
 from scenarios.system.child_process import PACKAGE_ROOT
 from scenarios.system.tls import TlsTrust
 
-__all__ = [
-    "Settings",
-    "outline_plan",
-    "parse_run_options",
-    "plan_from_options",
-    "prepare_bundled_run",
-    "prepare_external_run",
-]
+__all__ = ["Settings", "outline_plan", "plan_from_options"]  # imported from here
 _Drive = Callable[[ProgressListener], AtonceError | None]
 _SCENARIOS = PACKAGE_ROOT / "scenarios"
 _DEFAULT_USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
@@ -50,17 +35,14 @@ def prepare_bundled_run(
     loop = settings.loop
     wanted = {loop, *(session.loop for session in plan.sessions if session.loop)}
     if absent := [name for name in sorted(wanted) if util.find_spec(name) is None]:
-        flag = "--loop" if loop in absent else "--full"
-        raise UsageError(
-            f"The {absent[0]} loop is not installed in this environment. Install it, or leave"
-            f" {flag} out."
-        )
+        advice = f"Install it, or leave {'--loop' if loop in absent else '--full'} out."
+        raise UsageError(f"The {absent[0]} loop is not installed in this environment. {advice}")
     run = RunWriter.create(out or default_root(), command)
     return run, return_error(partial(execute_plan, plan, settings, run))
 
 
 def prepare_external_run(
-    plan: Plan, run_options: RunOptions, seed: int, out: Path | None
+    plan: Plan, run_options: custom.RunOptions, seed: int, out: Path | None
 ) -> tuple[RunWriter, _Drive]:
     """Create the folder for one scenario against a host that we do not serve."""
     settings = Settings(
@@ -94,29 +76,29 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     allow_host: str | None,
     cacert: Path | None,
     insecure: bool,
-) -> RunOptions:
+) -> custom.RunOptions:
     """Parse the flags of `atonce run`. Raises AtonceError for unclear ones and forbidden hosts."""
     if not host:
-        raise AtonceError(
-            "Name a host: --host http://127.0.0.1:8002 (atonce serve starts one there).",
-            ExitCode.USAGE,
+        raise UsageError(
+            "Name a host: --host http://127.0.0.1:8002 (atonce serve starts one there)."
         )
     trust = TlsTrust.from_flags(cacert, host, insecure=insecure)
-    url = parse_host(host, allow_host)
+    url = custom.parse_host(host, allow_host)
     base = f"{url.scheme}://{url.netloc}"
     is_neighbours = scenario == "neighbours"
-    usual_rate = PING_RATE if is_neighbours else 20.0
-    run_options = RunOptions(
+    usual_routes = custom.NEIGHBOUR_ROUTES if is_neighbours else ()
+    usual_rate = NEIGHBOUR_RATE if is_neighbours else 20.0
+    run_options = custom.RunOptions(
         scenario=scenario,
         host=base,
         prefix=url.path.rstrip("/"),
         trust=trust,
-        routes=tuple(map(parse_route, route or ())) or (NEIGHBOUR_ROUTES if is_neighbours else ()),
-        users=parse_levels(users) if users else _DEFAULT_USERS.get(scenario, (1,)),
-        rates=tuple(map(parse_rate, rate.split(","))) if rate else (usual_rate,),
-        seconds=parse_duration(run_time),
-        think=parse_duration(think, least=0.0),
-        drain=parse_duration(drain, least=0.0),
+        routes=tuple(map(custom.parse_route, route or usual_routes)),
+        users=custom.parse_levels(users) if users else _DEFAULT_USERS.get(scenario, (1,)),
+        rates=tuple(map(custom.parse_rate, rate.split(","))) if rate else (usual_rate,),
+        seconds=custom.parse_duration(run_time),
+        think=custom.parse_duration(think, least=0.0),
+        drain=custom.parse_duration(drain, least=0.0),
         distribution=ArrivalDistribution(arrivals),
         shape=shape,
         pool=ConnectionMode(connections),
@@ -126,7 +108,7 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
         offer = f" It describes {', '.join(known)}." if known else ""
-        raise AtonceError(f"Name a route: --route 'GET /x'.{offer}", ExitCode.USAGE)
+        raise UsageError(f"Name a route: --route 'GET /x'.{offer}")
     return run_options
 
 
@@ -137,25 +119,20 @@ def check_port_free(port: int) -> None:
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            raise AtonceError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve"
-                f" --port {port % 65535 + 1}",
-                ExitCode.TARGET,
-            ) from error
+            advice = f"Choose another: atonce serve --port {port % 65535 + 1}"
+            raise target_error(f"Cannot use port {port} ({error.strerror}). {advice}") from error
 
 
 def describe_scenarios() -> Iterator[str]:
-    """Yield where the scenario files are, and how plain Locust takes them."""
+    """Yield where the scenario files are, and how plain Locust runs them."""
     for path in (_SCENARIOS / name for name in LOCUSTFILES):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         yield f"{path}  {docstring.partition(chr(10))[0]}"
     locust = "locust" if shutil.which("locust") else f"{sys.executable} -m locust"
     yield ""
-    yield "Plain Locust takes them by path, from any folder; no environment variable is needed:"
-    yield (
-        f"  {locust} -f {_SCENARIOS / 'crowd.py'} --host http://127.0.0.1:8002 -u 50 -t 20s"
-        " --headless"
-    )
+    yield "Plain Locust runs them by path, from any folder, without environment variables:"
+    flags = "--host http://127.0.0.1:8002 -u 50 -t 20s --headless"
+    yield f"  {locust} -f {_SCENARIOS / 'crowd.py'} {flags}"
 
 
 def scenario_path(name: str) -> Path:

@@ -1,9 +1,8 @@
 """N users that each wait for their answer before the next request: the closed model.
 
 Throughput X, latency R, think time Z and users N obey N = X (R + Z). A server that serves c at once
-answers in max(D, N D / c - Z): flat up to c users, then a straight line. Under plain Locust -u, -r
-and -t mean what they always do; the window opens when all users have been spawned, and a missing -r
-spawns them all at once.
+answers in max(D, N D / c - Z): flat up to c users, then a straight line. Under plain Locust the
+window opens when all users have been spawned; without -r they are spawned at once.
 """
 
 import sys

@@ -1,10 +1,8 @@
 """Two neighbour routes, async and def, at a low Poisson rate during another load.
 
-An open model: each ping leaves at its planned moment, whether or not the earlier ones were
-answered, on a free connection of its own many. On a blocked loop hundreds can wait at a time;
-the plan says how many connections that takes. Under plain Locust each gets 24 requests a second,
-and -u and -r do not matter. Use it with another scenario: `locust -f
-scenarios/crowd.py,scenarios/neighbours.py`.
+An open model: each ping leaves at its planned moment on a free connection. On a blocked loop
+hundreds can wait at a time. Under plain Locust each route gets 24 requests a second, whatever -u
+and -r say. Use it with another scenario: `locust -f scenarios/crowd.py,scenarios/neighbours.py`.
 """
 
 import sys

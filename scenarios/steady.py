@@ -1,11 +1,9 @@
-"""Arrivals at a stated rate, Poisson or constant, whatever becomes of earlier ones: the open model.
+"""Arrivals at a stated rate, Poisson or constant, answered or not: the open model.
 
-Users of the real world do not wait for each other. At a rate below capacity the queue stays finite;
-above it, it grows by rate - capacity every second for as long as the test lasts, which no closed
-loop can show. Latency counts from the planned moment. Under plain Locust the rate is --atonce-rate,
-not -u or -r: one schedule per test, shared by all worker processes, kept by none of Locust's users.
--t is how long the test lasts, the first second of it for opening connections; without -t it is an
-hour.
+Above capacity the queue grows by rate - capacity every second, which no closed loop can show.
+Latency counts from the planned moment. Under plain Locust the rate is --atonce-rate, not -u or -r:
+one schedule per test, which all worker processes share. -t is how long the test lasts, the first
+second of it for opening connections; without -t it is an hour.
 """
 
 import sys

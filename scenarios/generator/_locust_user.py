@@ -62,7 +62,7 @@ class LoadUser(User):
 
 @events.init_command_line_parser.add_listener
 def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
-    help_text = "'-': one line of JSON on stdin, as atonce's driver writes it"
+    help_text = "'-': one line of JSON on stdin, as atonce's driver writes it."
     parser.add_argument("--atonce-plan", default="", help=help_text, include_in_web_ui=False)
     standalone.add_standalone_options(parser)
 
@@ -98,7 +98,6 @@ def _wait_for_next_job(engine: LoadEngine) -> Job | None:
 
 
 def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
-
     def run_jobs() -> None:
         try:
             job: Job | None = engine.job
@@ -108,10 +107,10 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
             # failed requests are a finding, not a failure of Locust
             environment.process_exit_code = 0
         except OSError as error:
-            print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
+            print(f"cannot write more samples: {error.strerror or error}", flush=True)
             environment.process_exit_code = DISK_FULL_EXIT
         except Exception:
-            logging.getLogger(__name__).exception("the load engine failed")
+            logging.getLogger(__name__).exception("The load engine failed")
             environment.process_exit_code = 70
         if (not engine.stopping.is_set() or engine.write_error) and environment.runner:
             gevent.spawn(environment.runner.quit)
@@ -120,6 +119,6 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
 
 
 def _finish_engine(engine: LoadEngine, **_: Any) -> None:
-    """Whatever ends Locust (plan, signal, time limit), wait for open answers and write them."""
+    """Wait for open requests and write them, whatever ends Locust (plan, signal, time limit)."""
     with contextlib.suppress(OSError):  # the disk is full, which was reported
         engine.finish()

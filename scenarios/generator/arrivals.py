@@ -1,4 +1,4 @@
-"""When each request of an open model is due: moments from a seed, whatever becomes of the requests.
+"""The moments at which an open model's requests are due, from a seed and not from the answers.
 
 A unit-rate schedule is stretched by the inverse of the planned rate's integral (Cinlar 1975), for
 constant rates, ramps and spikes alike. Of several workers each takes every n-th arrival.

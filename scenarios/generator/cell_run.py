@@ -16,7 +16,7 @@ MAX_WRONG_IN_ROW = 20  # wrong answers in a row after which more do not help
 
 
 class CellRun:
-    """State shared by a cell's participants and the engine; an `endless` one expects `stopping`."""
+    """State that a cell's participants and the engine share. `stopping` ends an `endless` one."""
 
     def __init__(self, cell: Cell, stopping: Event, *, endless: bool) -> None:
         self.cell, self.stopping, self.endless = cell, stopping, endless
@@ -46,6 +46,15 @@ class CellRun:
         """Return whether all participants have done their part."""
         return self.finished_count >= self.participant_count
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more requests are sent: a signal, or a ceiling of requests or failures."""
+        return bool(self.stopping.is_set() or self.limit_reached.is_set())
+
+    def wait_for_stop(self, seconds: float | None) -> None:
+        """Wait until the cell is stopped, at most so many seconds."""
+        gevent.wait([self.stopping, self.limit_reached], seconds, count=1)
+
     def try_acquire_request(self) -> bool:
         """Count one more request; False when the cell is closed, or its ceiling reached."""
         if self.cell.most and self.request_count >= self.cell.most:
@@ -65,18 +74,13 @@ class CellRun:
             self.limit_reached.set()
 
     def wait_for_rounds(self, since: float, least: int, before: int) -> None:
-        """Wait until all users were answered equally often, and at least `least` times.
+        """Wait until all users were answered equally often, at least `least` times, if time allows.
 
         `before` is the count of answers at `since`. A server may answer all waiting requests at
-        once: a window that ended between two rounds would count one too many or too few. It waits
-        for no round that would take longer than the cell may.
+        once: a window that ended between two rounds would count one too many or too few.
         """
         users, longest = self.cell.users, self.cell.longest
-        while (
-            users
-            and (left := since + longest - clock()) > 0
-            and not (self.stopping.is_set() or self.limit_reached.is_set())
-        ):
+        while users and not self.is_stopped and (left := since + longest - clock()) > 0:
             self.round_complete.clear()
             gevent.wait([self.round_complete, self.stopping, self.limit_reached], left, count=1)
             rounds, elapsed = (self.answer_count - before) // users, clock() - since

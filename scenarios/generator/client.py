@@ -5,6 +5,7 @@ twice the CPU per request, and its lateness would pass for latency. Locust gets 
 with its latency from the planned moment.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,16 +52,13 @@ class Client:
             self.tls["ssl_context_factory"] = lambda **_: context
 
     def new_connection(self) -> HTTPClient:
-        """Return a client with one unopened connection, which never sends a request twice.
-
-        When a server closes before it answers, geventhttpclient sends again, "pool size + 1" times:
-        one row would stand for several requests. With a size of -1 it does not.
-        """
+        """Return a client with one unopened connection, which never sends a request twice."""
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
         client = HTTPClient.from_url(
             self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls
         )
-        # read for the number of resends only; the pool has its semaphore
+        # When a server closes before it answers, geventhttpclient sends again, "pool size + 1"
+        # times: one row would stand for several requests. It reads the size only for that.
         client._connection_pool.size = -1  # noqa: SLF001
         return client
 
@@ -68,10 +66,8 @@ class Client:
         """Connect before the load, and send nothing. A missing target shows with the first request."""
         # there is no public way to connect without a request
         pool = connection._connection_pool  # noqa: SLF001
-        try:
+        with contextlib.suppress(OSError):
             pool.return_socket(pool.get_socket())
-        except OSError:
-            return
 
     def send_request(
         self, connection: HTTPClient, key: SampleKey, intended: float
@@ -86,11 +82,10 @@ class Client:
         request = self.recorder.start_request(key, intended, gevent.getcurrent())
         try:
             template = self.templates.get(cell.route, _EMPTY_TEMPLATE)
-            headers = {**template.headers, REQUEST_ID_HEADER: self.recorder.request_id(request)}
+            request_id = f"{self.recorder.worker}-{request.seq}"  # as in the probe's trace log
+            headers = {**template.headers, REQUEST_ID_HEADER: request_id}
             body = template.body and template.body.encode("latin-1")
-            answer = connection.request(
-                method, template.path or cell.path, body=body, headers=headers
-            )
+            answer = connection.request(method, template.path or cell.path, body, headers)
             length, is_right = read_and_count(answer, cell.expects.encode())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
@@ -101,9 +96,8 @@ class Client:
         status = answer.status_code if answer and not failure else None
         fault = _classify_failure(failure, status, cell) or (None if is_right else "wrong body")
         if done is not None:
-            self.recorder.record_response(
-                Done(request.seq, done, status, fault, length, *_parse_probe_header(answer))
-            )
+            times = _parse_probe_header(answer)
+            self.recorder.samples.write(Done(request.seq, done, status, fault, length, *times))
         self.environment.events.request.fire(
             request_type=method,
             name=name,

@@ -1,8 +1,8 @@
 """The open model: every request leaves at its planned moment, whether or not others were answered.
 
 A dispatcher sends each arrival in a greenlet of its own and waits for no answer: a slow server
-cannot slow the load down. What is late because our process stalled keeps its planned moment; what
-the in-flight cap refuses is a row as well.
+cannot slow the load down. A request that leaves late because our process stalled keeps its planned
+moment. One that the in-flight cap refuses is a row as well.
 """
 
 import math
@@ -15,12 +15,13 @@ from typing import Any
 import gevent
 from gevent.pool import Group
 
-from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Neighbour
+from results.schema import Arrivals, Cell, ConnectionMode
 from results.thresholds import CLOSED_EARLY
 from scenarios.generator.arrivals import arrival_times
 from scenarios.generator.cell_run import CellRun, clock
 from scenarios.generator.client import Client
 from scenarios.generator.recorder import SampleKey
+from scenarios.plans.cells import poisson_arrivals
 
 _MAX_IDLE_TIME = 4.0  # seconds
 _LONG_GAP = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
@@ -29,27 +30,25 @@ _TIMER_SLACK = 0.001
 
 
 class Dispatcher:
-    """Sends one schedule: part `part` of `parts`.
+    """Sends part `part` of `parts` of one schedule.
 
     `idle` are the open connections not in use, the one used last on top. One that was idle for long
     is closed: a server might close it (uvicorn after 5 s) as our request arrives.
     """
 
-    def __init__(  # noqa: PLR0913 - a schedule, and its sharing
+    def __init__(  # noqa: PLR0913, PLR0917 - a schedule, and its sharing
         self,
         client: Client,
         cell: Cell,
+        arrivals: Arrivals,
         seed: str,
-        *,
         part: int = 0,
         parts: int = 1,
         first: int = 0,
     ) -> None:
-        assert cell.arrivals is not None  # noqa: S101 - an open model's plan has arrivals
-        self.client, self.cell, self.arrivals = client, cell, cell.arrivals
-        self.arrival_times = partial(
-            arrival_times, cell.arrivals.profile, cell.arrivals.law, seed, part, parts
-        )
+        self.client, self.cell, self.arrivals = client, cell, arrivals
+        schedule = arrivals.profile, arrivals.law, seed, part, parts
+        self.arrival_times = partial(arrival_times, *schedule)
         self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, idle since
         self.next_number, self.in_flight = first, 0
 
@@ -83,10 +82,7 @@ class Dispatcher:
         return self.new_connection()
 
     def send_all(self, cell_run: CellRun) -> None:
-        """Send every arrival at its moment, then wait for the answers still out.
-
-        Stopping a planned run leaves rows of arrivals that were never sent.
-        """
+        """Send every arrival at its moment, or record why not; then wait for open requests."""
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
             due = cell_run.start_time + offset
@@ -94,9 +90,8 @@ class Dispatcher:
             if cell_run.stopping.is_set() and cell_run.endless:
                 break
             if reason := self._why_not_sent(cell_run):
-                self.client.recorder.record_unsent(
-                    SampleKey(self.cell, cell_run.phase, None), due, reason
-                )
+                key = SampleKey(self.cell, cell_run.phase, None)
+                self.client.recorder.record_unsent(key, due, reason)
             else:
                 self.in_flight += 1
                 out.spawn(self.send, cell_run, due)
@@ -118,10 +113,7 @@ class Dispatcher:
             cell_run.pause_until(due - _TIMER_SLACK)
             while clock() < due and not cell_run.closed:
                 gevent.sleep(0)
-        while (
-            not (cell_run.stopping.is_set() or cell_run.limit_reached.is_set())
-            and (early := due - clock()) > 0
-        ):
+        while not cell_run.is_stopped and (early := due - clock()) > 0:
             gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
     def send(self, cell_run: CellRun, due: float) -> None:
@@ -147,31 +139,20 @@ class Dispatcher:
 def build_dispatchers(
     client: Client, cell: Cell, seed: int, part: int, parts: int
 ) -> Iterator[Dispatcher]:
-    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour.
-
-    The seed does not depend on the route: every variant meets the same arrivals.
-    """
+    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour."""
+    # the seed does not depend on the route: every variant gets the same arrivals
     if cell.arrivals:
-        yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
+        yield Dispatcher(client, cell, cell.arrivals, str(seed), part, parts)
     for number, ping in enumerate(cell.neighbours):
-        neighbour = _neighbour_cell(cell, ping)
-        first = number * ping.connections
-        yield Dispatcher(client, neighbour, f"{seed}/{ping.kind}", first=first)
-
-
-def _neighbour_cell(cell: Cell, ping: Neighbour) -> Cell:
-    return replace(
-        cell,
-        name=cell.neighbour_cell_name,
-        route=ping.route,
-        path=ping.path,
-        expects=ping.expects,
-        status=ping.status,
-        arrivals=Arrivals(
-            law=ArrivalDistribution.POISSON,
-            profile=((cell.warm_up + cell.window, ping.rate, ping.rate),),
-            pool=ConnectionMode.WARM,
-            warm=ping.connections,
-            cap=ping.connections,
-        ),
-    )
+        neighbour = replace(
+            cell,
+            name=cell.neighbour_cell_name,
+            route=ping.route,
+            path=ping.path,
+            expects=ping.expects,
+            status=ping.status,
+        )
+        count, seconds = ping.connections, cell.warm_up + cell.window
+        arrivals = poisson_arrivals(ping.rate, seconds, warm=count, cap=count)
+        first = number * count
+        yield Dispatcher(client, neighbour, arrivals, f"{seed}/{ping.kind}", first=first)

@@ -57,11 +57,9 @@ class LoadEngine:
 
     def run_job(self, job: Job) -> None:
         """Run every cell of a job in order, unless stopped before; then print that it rests."""
-        sizes = job.user_counts().items()
-        if not wait_for(
-            lambda: all(len(self.users[kind]) >= size for kind, size in sizes), _ASSEMBLY_TIMEOUT
-        ):
-            raise TimeoutError(f"Locust did not spawn the users within {_ASSEMBLY_TIMEOUT:.0f} s")
+        sizes, limit = job.user_counts().items(), _ASSEMBLY_TIMEOUT
+        if not wait_for(lambda: all(len(self.users[kind]) >= n for kind, n in sizes), limit):
+            raise TimeoutError(f"Locust did not spawn the users within {limit:.0f} s")
         for cell in job.cells:
             if self.stopping.is_set():
                 return
@@ -94,9 +92,8 @@ class LoadEngine:
             self.greenlets.append(gevent.spawn(self._run_standalone_cell, cell_run))
 
     def _start_dispatchers(self, cell_run: CellRun) -> None:
-        for dispatcher in build_dispatchers(
-            self.client, cell_run.cell, self.job.seed, self.part, self.parts
-        ):
+        share = self.job.seed, self.part, self.parts
+        for dispatcher in build_dispatchers(self.client, cell_run.cell, *share):
             cell_run.participant_count += 1
             gevent.spawn(dispatcher.run, cell_run)
 
@@ -124,7 +121,7 @@ class LoadEngine:
             if cell.scenario is not Scenario.BURST:
                 self._open_window(cell_run)
                 opened, before = clock(), cell_run.answer_count
-                gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
+                cell_run.wait_for_stop(window)
                 cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
                 if cell_run.limit_reached.is_set():
                     is_failing = cell_run.wrong_in_row >= MAX_WRONG_IN_ROW
@@ -143,7 +140,7 @@ class LoadEngine:
         """Let the queue build, then open the window; wait for a crowd that is still spawned."""
         if cell_run.endless and not cell_run.cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
-        gevent.wait([self.stopping, cell_run.limit_reached], cell_run.cell.warm_up, count=1)
+        cell_run.wait_for_stop(cell_run.cell.warm_up)
         cell_run.wait_for_rounds(cell_run.start_time, 1, 0)
         if not (cell_run.endless and self.stopping.is_set()):
             cell_run.phase = Phase.STEADY

@@ -36,7 +36,7 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one run sends. Each of `workers` sends its part of every open-model schedule."""
+    """What one run sends. Each of `workers` sends its part of each open-model schedule."""
 
     folder: Path
     worker: str  # the name of this process in its samples

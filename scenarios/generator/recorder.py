@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.records import Done, GivenUp, Mark, Sent, Tick, Unsent
+from results.records import GivenUp, Mark, Sent, Tick, Unsent
 from results.schema import Cell, Phase
 from results.spool import Spool
 from scenarios.system.machine import host_counters
@@ -49,7 +49,7 @@ class SampleKey:
 
 @dataclass(frozen=True, slots=True)
 class InFlightRequest:
-    """A request on its way. `greenlet` waits for the answer."""
+    """A request without an answer so far. `greenlet` waits for the answer."""
 
     seq: int
     cell: str
@@ -69,38 +69,19 @@ class Recorder:
 
     def start_request(self, key: SampleKey, intended: float, greenlet: Any) -> InFlightRequest:
         """Record a request that is about to be sent. Call right before the socket is written."""
-        cell = key.cell
-        request = InFlightRequest(next(self.sequence), cell.name, greenlet)
-        self.in_flight[request.seq] = request
+        cell, seq = key.cell, next(self.sequence)
+        request = self.in_flight[seq] = InFlightRequest(seq, cell.name, greenlet)
         self.gauges[cell.name].step(+1)
-        self.samples.write(
-            Sent(
-                request.seq,
-                cell.name,
-                key.phase,
-                cell.route,
-                cell.variant,
-                key.connection,
-                intended,
-                clock(),
-            )
-        )
+        place = seq, cell.name, key.phase, cell.route, cell.variant, key.connection
+        self.samples.write(Sent(*place, intended, clock()))
         return request
 
-    def request_id(self, request: InFlightRequest) -> str:
-        """Return the name of this request in the probe's trace log."""
-        return f"{self.worker}-{request.seq}"
-
     def finish_request(self, request: InFlightRequest) -> float | None:
-        """Call once the last byte was read or the request failed. None if given up before."""
+        """Return the moment of the last byte, or of a failure; None if given up before."""
         if not self.in_flight.pop(request.seq, None):
             return None
         self.gauges[request.cell].step(-1)
         return clock()
-
-    def record_response(self, response: Done) -> None:
-        """Record what came back, once there is time for it."""
-        self.samples.write(response)
 
     def abandon(self, request: InFlightRequest) -> None:
         """Give up a request: its latency is a lower bound."""
@@ -127,9 +108,8 @@ class Recorder:
     def tick(self, cell: str, lateness: float) -> None:
         """Record the generator's own state: its ticker's lateness and its CPU seconds so far."""
         gauge, now = self.gauges[cell], clock()
-        self.load.write(
-            Tick(cell, now, gauge.in_flight, gauge.read(), lateness, time.process_time())
-        )
+        cpu_seconds = time.process_time()
+        self.load.write(Tick(cell, now, gauge.in_flight, gauge.read(), lateness, cpu_seconds))
         self.load.flush_if_due(now)
         self.samples.flush_if_due(now)
 

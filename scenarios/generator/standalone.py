@@ -28,25 +28,25 @@ def add_standalone_options(parser: Any) -> None:
     """Add our options to Locust's command line and page; Locust hands them to its workers."""
     add = parser.add_argument
     add("--atonce-route", default="GET /broken-async", help="The request, such as 'GET /items/1'.")
-    help_text = "steady: arrivals, such as 50/s or 300/m, of all processes together."
-    add("--atonce-rate", default="20/s", help=help_text)
+    add("--atonce-rate", default="20/s", help="steady: arrivals, all processes together (300/m).")
     help_text = "steady: how the gaps between arrivals are spread."
     add("--atonce-arrivals", default="poisson", choices=list(ArrivalDistribution), help=help_text)
     help_text = "steady: how the rate moves; --atonce-rate is its highest."
     add("--atonce-shape", default="flat", choices=list(RATE_SHAPES), help=help_text)
-    help_text = "Opened before the load, by the first requests (cold), or one each (fresh: steady)."
+    help_text = (
+        "Connections: opened before the load (warm), by the first requests (cold), or one per"
+        " request (fresh; steady only)."
+    )
     add("--atonce-connections", default="warm", choices=list(ConnectionMode), help=help_text)
-    help_text = "steady: requests in flight per process, at most; the rest is counted."
+    help_text = "steady: most requests in flight per process. The rest is counted, not sent."
     add("--atonce-cap", type=int, default=900, help=help_text)
-    help_text = "crowd: pause of a user between an answer and the next request."
-    add("--atonce-think", default="0s", help=help_text)
+    add("--atonce-think", default="0s", help="crowd: pause of a user after each answer.")
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
     add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
     hidden: dict[str, Any] = {"default": "", "include_in_web_ui": False}
     help_text = "Folder for the runs. Default: results/ in a clone, else ./atonce-results."
     add("--atonce-out", help=help_text, env_var="ATONCE_OUT", **hidden)
-    help_text = "A host that is not this machine and may be loaded all the same."
-    add("--atonce-allow-host", help=help_text, **hidden)
+    add("--atonce-allow-host", help="A host other than this machine that you may load.", **hidden)
     add("--atonce-script", help=argparse.SUPPRESS, **hidden)
 
 
@@ -56,6 +56,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
     role = type(runner).__name__
     standalone_run = None if role == "WorkerRunner" else StandaloneRun(environment)
     worker = None if role == "MasterRunner" else _StandaloneWorker(environment, user_class)
+    listeners = environment.events
     if standalone_run:
         try:
             standalone_run.run_options(run_time=None)
@@ -66,20 +67,18 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         if options.spawn_rate is None:
             # no ramp was requested, and a crowd that still grows is no level
             options.spawn_rate = options.num_users
-        environment.events.test_start.add_listener(standalone_run.start)
-        environment.events.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
+        listeners.test_start.add_listener(standalone_run.start)
+        listeners.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
+        listeners.test_stopping.add_listener(standalone_run.delay_stop)
+        listeners.test_stop.add_listener(standalone_run.on_test_stopped)
+        listeners.quitting.add_listener(standalone_run.on_quitting)
     if worker:
-        environment.events.test_start.add_listener(worker.start)
-        environment.events.test_stopping.add_listener(worker.finish)
+        listeners.test_start.add_listener(worker.start)
+        listeners.test_stopping.add_listener(worker.finish)
+        # `quitting` runs in reverse: drained before sealed
+        listeners.quitting.add_listener(worker.finish)
         runner.register_message("atonce-go", worker.on_all_users_spawned, concurrent=True)
         runner.register_message("atonce-stop", worker.finish, concurrent=True)
-    if standalone_run:
-        environment.events.test_stopping.add_listener(standalone_run.delay_stop)
-        environment.events.test_stop.add_listener(standalone_run.on_test_stopped)
-        environment.events.quitting.add_listener(standalone_run.on_quitting)
-    if worker:
-        # `quitting` runs in reverse: drained before sealed
-        environment.events.quitting.add_listener(worker.finish)
     interruption = _InterruptHandler(environment, standalone_run)
     gevent.signal_handler(signal.SIGINT, interruption.handle_sigint)
     # Locust's own handler ends the process
@@ -87,7 +86,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
 
 
 class _InterruptHandler:
-    """Ctrl-C, handled between greenlets: Python would raise it inside one, perhaps mid-request.
+    """Handles Ctrl-C between greenlets: Python would raise it inside one, perhaps mid-request.
 
     Once: stop, drain, seal, 130. Twice: leave at once. A master stops its forked workers.
     """
@@ -102,13 +101,11 @@ class _InterruptHandler:
     def handle_sigint(self) -> None:
         self.count += 1
         if self.count > 1:
-            os.write(2, b"atonce: left at once; what was written until now is kept\n")
+            os.write(2, b"atonce: left at once; the run keeps what was written\n")
             os._exit(ExitCode.INTERRUPTED)
         if self.standalone_run is None and self.environment.parsed_options.processes:
             return
-        os.write(
-            2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n"
-        )
+        os.write(2, b"\natonce: stopping; waiting for answers (Ctrl-C again leaves at once)\n")
         self.mark_interrupted()
         self.environment.runner.quit()
         if self.environment.web_ui:
@@ -123,14 +120,14 @@ class _StandaloneWorker:
         self.engine: LoadEngine | None = None
 
     def start(self, **_: Any) -> None:
-        """Start the job in Locust's options; there is none when they were wrong."""
+        """Start the job that Locust's options carry; there is none when they were wrong."""
         self.user_class.engine = None
         if not self.environment.parsed_options.atonce_script:
             return
         job = Job.from_json(self.environment.parsed_options.atonce_script)
         name = self.environment.runner.client_id
         if not job.folder.is_dir():
-            message = "worker %s cannot see %s: workers on other machines are not supported"
+            message = "Worker %s cannot see %s: every worker must run on this machine."
             log.error(message, name, job.folder)
             sys.exit(1)
         # a late worker has no share
@@ -152,7 +149,7 @@ class _StandaloneWorker:
             self.engine.on_all_users_spawned(users, msg.data["together"])
 
     def finish(self, **_: Any) -> None:
-        """Drain and write; Locust kills the users only afterwards."""
+        """Drain and write; only then does Locust kill the users."""
         if engine := self.engine:
             engine.stopping.set()
             self.close_spools(engine)
@@ -162,9 +159,8 @@ class _StandaloneWorker:
         try:
             engine.finish()
         except OSError as error:
-            log.error(  # noqa: TRY400 - a sentence, no traceback
-                "samples cannot be written any further: %s", error.strerror or error
-            )
+            reason = error.strerror or error
+            log.error("Cannot write more samples: %s", reason)  # noqa: TRY400 - no traceback
             self.engine = None
             self.environment.process_exit_code = int(ExitCode.UNTRUSTED)
             gevent.spawn(self.environment.runner.quit)

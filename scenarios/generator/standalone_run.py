@@ -1,34 +1,25 @@
 """Owns the runs of plain Locust, one per test: in the local runner, or the master.
 
-It hands the job to the workers inside Locust's own options, delays the end until every worker has
-drained and written, and seals. Workers say with a file that they are done, because Locust's
-messages do not survive Ctrl-C.
+It passes the job to the workers inside Locust's own options, delays the end until every worker has
+drained and written, and seals. A worker marks its end with a file: Ctrl-C may lose a message.
 """
 
 import logging
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import gevent
 
-from results.errors import AtonceError, ExitCode
-from results.run_info import Plan, RunInfo
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, Status
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
 from scenarios.generator.job import Job
-from scenarios.plans.custom import (
-    MAX_DURATION,
-    NEIGHBOUR_ROUTES,
-    PING_RATE,
-    RunOptions,
-    parse_duration,
-    parse_host,
-    parse_rate,
-    parse_route,
-)
+from scenarios.plans import custom
+from scenarios.plans.cells import NEIGHBOUR_RATE
 from scenarios.system.machine import describe_machine, package_versions
 
 log = logging.getLogger("atonce")
@@ -47,26 +38,24 @@ class StandaloneRun:
         self.workers: tuple[str, ...] = ()
         self.is_stop_sent, self.is_interrupted = False, False
 
-    def run_options(self, run_time: float | None) -> RunOptions:
-        """Return what Locust's options mean. Raises AtonceError for what cannot be read."""
+    def run_options(self, run_time: float | None) -> custom.RunOptions:
+        """Return what Locust's options mean. Raises AtonceError for invalid ones."""
         options = self.options
-        host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
+        host = custom.parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
-            raise AtonceError(
-                f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.",
-                ExitCode.USAGE,
-            )
-        return RunOptions(
+            raise UsageError(f"invalid --atonce-cap {options.atonce_cap}: it must be at least 1")
+        seconds = max(1.0, run_time - _LEAD_TIME - _END_MARGIN) if run_time else 0.0
+        return custom.RunOptions(
             scenario="",
-            routes=(parse_route(options.atonce_route),),
-            rates=(parse_rate(options.atonce_rate),),
-            seconds=max(1.0, run_time - _LEAD_TIME - _END_MARGIN) if run_time else MAX_DURATION,
-            think=parse_duration(options.atonce_think, least=0.0),
+            routes=(custom.parse_route(options.atonce_route),),
+            rates=(custom.parse_rate(options.atonce_rate),),
+            seconds=seconds or custom.MAX_DURATION,
+            think=custom.parse_duration(options.atonce_think, least=0.0),
             distribution=ArrivalDistribution(options.atonce_arrivals),
             shape=options.atonce_shape,
             pool=ConnectionMode(options.atonce_connections),
             cap=int(options.atonce_cap),
-            drain=parse_duration(options.atonce_drain, least=0.0),
+            drain=custom.parse_duration(options.atonce_drain, least=0.0),
             prefix=host.path.rstrip("/"),
         )
 
@@ -75,32 +64,26 @@ class StandaloneRun:
         run_options = self.run_options(self.options.run_time)
         users = self.environment.runner.target_user_count
         (route,), (rate,) = run_options.routes, run_options.rates
+        steady_cell, neighbours = run_options.steady_cell, custom.NEIGHBOUR_ROUTES
         cells = {
             Scenario.BURST: [run_options.burst_cell(route, users, 1)],
             Scenario.CROWD: [replace(run_options.crowd_cell(route, users, 1), stagger=0.0)],
-            Scenario.STEADY: [run_options.steady_cell(route, rate, 1)],
-            Scenario.NEIGHBOURS: [
-                run_options.steady_cell(neighbour, PING_RATE, 1) for neighbour in NEIGHBOUR_ROUTES
-            ],
+            Scenario.STEADY: [steady_cell(route, rate, 1)],
+            Scenario.NEIGHBOURS: [steady_cell(name, NEIGHBOUR_RATE, 1) for name in neighbours],
         }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
-        return [
-            replace(cell, window=0.0, longest=0.0)
-            for kind, cells_of_kind in cells.items()
-            if kind in kinds
-            for cell in cells_of_kind
-        ]
+        chosen = chain.from_iterable(cells[kind] for kind in cells if kind in kinds)
+        return [replace(cell, window=0.0, longest=0.0) for cell in chosen]
 
     def start(self, **_: Any) -> None:
         """Begin a test: make a folder and a job, and log what Locust's options mean here."""
         self.seal()
         runner, options = self.environment.runner, self.options
-        clients = getattr(runner, "clients", None)
-        self.workers = (
-            (runner.client_id,) if clients is None else tuple(client.id for client in clients.ready)
-        )
+        is_master = hasattr(runner, "clients")
+        names = [client.id for client in runner.clients.ready] if is_master else [runner.client_id]
+        self.workers = tuple(names)
         try:
-            parse_host(self.environment.host or "", options.atonce_allow_host)
+            custom.parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
             root = Path(options.atonce_out) if options.atonce_out else default_root()
             self.run = RunWriter.create(root, cells[0].scenario)
@@ -111,16 +94,15 @@ class StandaloneRun:
             self.run, options.atonce_script = None, ""
             if not self.environment.web_ui:
                 sys.exit(int(ExitCode.USAGE))
-            gevent.spawn(runner.stop)  # with Locust's page: correct it there, and start again
+            gevent.spawn(runner.stop)  # correct the options on Locust's page and start again
             return
-        job = Job(
-            self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME
-        )
+        begins, seed = clock() + _LEAD_TIME, options.atonce_seed
+        job = Job(self.run.path, "", seed, tuple(cells), self.workers, begins)
         options.atonce_script = job.to_json()
         for cell in cells:
             if cell.arrivals:
                 peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
-                message = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
+                message = "%s, open model: %s arrivals, at most %g/s. -u and -r do not matter."
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
         gevent.spawn(self._stop_when_done, self.run)
 
@@ -148,16 +130,14 @@ class StandaloneRun:
 
     def _are_workers_done(self) -> bool:
         """Return whether every worker has written all it has, but for those that Locust lost."""
-        clients = getattr(self.environment.runner, "clients", None)
-        alive = [
-            worker
-            for worker in self.workers
-            if clients is None or (worker in clients and clients[worker].state != "missing")
-        ]
-        return self.run is None or _count_done_workers(self.run) >= len(alive)
+        alive = len(self.workers)
+        if (clients := getattr(self.environment.runner, "clients", None)) is not None:
+            known = [clients[worker] for worker in self.workers if worker in clients]
+            alive = sum(client.state != "missing" for client in known)
+        return self.run is None or _count_done_workers(self.run) >= alive
 
     def on_all_users_spawned(self, **_: Any) -> None:
-        """Message the workers that all users are spawned, and when a burst leaves."""
+        """Message the workers: all users are spawned, and a burst leaves at this moment."""
         self.environment.runner.send_message("atonce-go", {"together": clock() + _LEAD_TIME / 2})
 
     def delay_stop(self, **_: Any) -> None:
@@ -166,13 +146,13 @@ class StandaloneRun:
         if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
             self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
-            drain = parse_duration(self.options.atonce_drain, least=0.0)
+            drain = custom.parse_duration(self.options.atonce_drain, least=0.0)
             wait_for(self._are_workers_done, drain + _WRITE_GRACE)
         elif run and self.is_stop_sent:
             wait_for(lambda: self.run is not run or self._are_workers_done(), _WRITE_GRACE)
 
     def mark_interrupted(self) -> None:
-        """Note a signal. Without a time limit that is how a test ends; else it was cut short."""
+        """Note a signal. It cuts a test short, unless the test has no time limit."""
         if self.run:
             self.is_interrupted = bool(self.options.run_time)
             self.environment.process_exit_code = int(ExitCode.INTERRUPTED)
@@ -188,16 +168,14 @@ class StandaloneRun:
         self.seal()
 
     def seal(self) -> None:
-        """Close the run, and say where it lies."""
+        """Close the run, and log its path."""
         run, self.run = self.run, None
         if run is None:
             return
         status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
         if _count_done_workers(run) < len(self.workers):
             status = Status.FAILED
-            sentence = (
-                "Not every Locust worker came to its end; what was written until then is kept."
-            )
+            sentence = "Not every Locust worker came to its end. The run keeps what was written."
             run.add_warning(sentence)
             log.error(sentence)
             if not self.environment.process_exit_code:
@@ -205,9 +183,8 @@ class StandaloneRun:
         try:
             run.close(status)
         except OSError as error:
-            log.error(  # noqa: TRY400 - as above
-                "the run cannot be sealed (%s); it is read as it lies", error.strerror or error
-            )
+            message = "Cannot seal the run (%s). Reports read its unsealed files."
+            log.error(message, error.strerror or error)  # noqa: TRY400 - as above
         log.info("run: %s   next: atonce report %s", run.path, run.path)
 
 

@@ -1,4 +1,4 @@
-"""Builds the cells of all commands: closed loops, open loops, bursts, and neighbours."""
+"""Builds the cells of all commands: closed loops, open loops, bursts and neighbours."""
 
 from dataclasses import dataclass, replace
 
@@ -67,22 +67,17 @@ class Target:
     ) -> Cell:
         """Return N users that each wait for their answer.
 
-        All start evenly over one request, which takes `seconds` without a queue, and its pause.
+        They start evenly over one request, which takes `seconds` without a queue, and its pause.
         """
         stagger = (seconds + think) * (1 - 1 / users)
-        cell = self.create_cell(Scenario.CROWD, users, times)
-        return replace(cell, stagger=stagger, think=think)
+        return replace(self.create_cell(Scenario.CROWD, users, times), stagger=stagger, think=think)
 
 
 def variant_target(variant: str, seconds: float) -> Target:
     """Return the bundled route of a variant, with a wait of `seconds`."""
-    name = base_variant(variant)
-    return Target(
-        variant=variant,
-        route=f"GET /{name}",
-        path=f"/{name}?seconds={seconds:g}",
-        expects=waited_answer(seconds),
-    )
+    path, expects = f"/{base_variant(variant)}", waited_answer(seconds)
+    full_path = f"{path}?seconds={seconds:g}"
+    return Target(variant=variant, route=f"GET {path}", path=full_path, expects=expects)
 
 
 def waited_answer(seconds: float) -> str:
@@ -106,11 +101,10 @@ def poisson_arrivals(
 def both_neighbours(hold_time: float) -> tuple[Neighbour, ...]:
     """Return the two neighbour routes of the bundled app.
 
-    Connections suffice for what is in flight when the loop is blocked for `hold_time` seconds at a
-    time: a `def` route visits it three times (read, hand to a thread, answer), and Poisson arrivals
-    scatter.
+    The connections suffice while each request blocks the loop for `hold_time` seconds: a `def`
+    route needs the loop three times (read, hand to a thread, answer), and Poisson arrivals scatter.
     """
-    waiting = 3 * hold_time * NEIGHBOUR_RATE
+    connections = 24 + int(1.2 * (3 * hold_time * NEIGHBOUR_RATE))
     return tuple(
         Neighbour(
             kind=kind,
@@ -118,7 +112,7 @@ def both_neighbours(hold_time: float) -> tuple[Neighbour, ...]:
             path=f"/neighbour/{kind}",
             expects=f'{{"neighbour":"{kind}"}}',
             rate=NEIGHBOUR_RATE,
-            connections=int(1.2 * waiting) + 24,
+            connections=connections,
         )
         for kind in ("async", "def")
     )

@@ -1,6 +1,7 @@
 """The load that a command line describes, and its cells: for `atonce run` and plain Locust."""
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,16 +17,15 @@ from results.schema import (
     ConnectionMode,
     Scenario,
 )
-from scenarios.plans.cells import MAX_IN_FLIGHT, NEIGHBOUR_RATE, Target, Times, repeat_cell
+from scenarios.plans.cells import MAX_IN_FLIGHT, Target, Times, repeat_cell
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_DURATION = 3600.0  # seconds that one cell may last
-# times a level's length, or a pause, in which whole rounds of its users are waited for
+# a level waits for whole rounds of its users for this many times its length, or their pause
 _MAX_ROUNDS_STRETCH = 3.0
 NEIGHBOUR_ROUTES = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
-PING_RATE = NEIGHBOUR_RATE
 # addresses that mean this machine
 _WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 # shares of the measured capacity: where latency bends, and one point past it
@@ -62,30 +62,26 @@ class RunOptions:
     @property
     def connections(self) -> str:
         """Where the connections come from, in words for the run."""
+        limit = f"at most {self.cap} in flight"
         if self.pool is ConnectionMode.COLD:
-            return (
-                "cold: opened by the first request that needs them, kept alive; open model: at"
-                f" most {self.cap} in flight"
-            )
-        return (
-            f"{self.pool} in the open model, at most {self.cap} in flight; a crowd's users keep one"
-            " each, opened before the load"
-        )
+            opened = "cold: opened by the first request that needs them, kept alive"
+            return f"{opened}; open model: {limit}"
+        crowd = "a crowd's users keep one each, opened before the load"
+        return f"{self.pool} in the open model, {limit}; {crowd}"
 
     def cells(self) -> Iterator[Cell]:
         """Yield all cells in order. A knee's open part follows when its capacity is known."""
-        for repeat in range(1, self.repeat + 1):
-            for route in self.routes:
-                match self.scenario:
-                    case "burst":
-                        yield from (self.burst_cell(route, users, repeat) for users in self.users)
-                    case "crowd":
-                        yield from (self.crowd_cell(route, users, repeat) for users in self.users)
-                    case "knee":
-                        yield self.crowd_cell(route, 1, repeat)
-                        yield self.crowd_cell(route, max(2, *self.users), repeat)
-                    case _:
-                        yield from (self.steady_cell(route, rate, repeat) for rate in self.rates)
+        for repeat, route in itertools.product(range(1, self.repeat + 1), self.routes):
+            match self.scenario:
+                case "burst":
+                    yield from (self.burst_cell(route, users, repeat) for users in self.users)
+                case "crowd":
+                    yield from (self.crowd_cell(route, users, repeat) for users in self.users)
+                case "knee":
+                    yield self.crowd_cell(route, 1, repeat)
+                    yield self.crowd_cell(route, max(2, *self.users), repeat)
+                case _:
+                    yield from (self.steady_cell(route, rate, repeat) for rate in self.rates)
 
     def open_loop_cells(self, route: str, repeat: int, capacity: float) -> Iterator[Cell]:
         """Yield the open part of a knee: a route at shares of a measured capacity (requests/s)."""
@@ -99,15 +95,10 @@ class RunOptions:
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
-        """Return N users in a closed loop, started one by one, so that they do not march in step.
-
-        Users that pause start over one pause. Whole rounds of all users may take longer than
-        planned, up to a bound.
-        """
+        """Return N users in a closed loop. They start one by one, so as not to stay in step."""
         times = self._times
-        cell = self._target(route).create_cell(Scenario.CROWD, users, times)
         cell = replace(
-            cell,
+            self._target(route).create_cell(Scenario.CROWD, users, times),
             warm_up=max(times.warm_up, self.think),
             stagger=max(times.warm_up / 2, self.think),
             think=self.think,
@@ -125,17 +116,15 @@ class RunOptions:
             warm=0 if self.pool is ConnectionMode.COLD else min(self.cap, int(rate) + 32),
             cap=self.cap,
         )
-        target = self._target(route)
-        cell = target.create_cell(Scenario.STEADY, rate, self._times, arrivals=arrivals)
+        cell = self._target(route).create_cell(Scenario.STEADY, rate, self._times, arrivals)
         return repeat_cell(cell, repeat)
 
     def _target(self, route: str) -> Target:
-        path = self.prefix + route.partition(" ")[2]
-        return Target(variant=route, route=route, path=path)
+        return Target(variant=route, route=route, path=self.prefix + route.partition(" ")[2])
 
     @property
     def _times(self) -> Times:
-        """A fifth, at most 2 s, is left out at the start, while the queue builds."""
+        """The queue builds in the first fifth, at most 2 s, which is no part of the window."""
         warm_up = min(2.0, self.seconds / 5)
         return Times(warm_up, self.seconds - warm_up, self.drain)
 
@@ -161,9 +150,9 @@ def parse_route(text: str) -> str:
     elif not path.startswith("/"):
         why = "a path begins with /"
     elif not re.fullmatch(r"[!-~]+", path):
-        why = "a path has no blanks and no letters outside ASCII; write them as %20"
+        why = "a path has no blanks and only ASCII characters. Write others as %20"
     elif "{" in path:
-        why = "replace what is in braces by a value"
+        why = "replace each {name} by a value"
     if why:
         raise _invalid("route", text, f"{why}. Example: --route 'GET /items/1?full=true'")
     return f"{method} {path}"
@@ -206,29 +195,22 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
     text = f"127.0.0.1{text}" if text.startswith(":") else text
     try:
         url = urlsplit(text if "//" in text else f"http://{text}")
-        is_valid = (
-            url.scheme in {"http", "https"}
-            and bool(url.hostname)
-            and (url.port is None or url.port > 0)
-            and not url.query
-            and "@" not in text
-        )
+        is_plain = not url.query and "@" not in text
+        is_valid = bool(url.scheme in {"http", "https"} and url.hostname and url.port != 0)
         # as servers say that they listen everywhere
         if everywhere := _WILDCARD_HOSTS.get(str(url.hostname)):
-            url = url._replace(netloc=everywhere + (f":{url.port}" if url.port else ""))
+            url = url._replace(netloc=f"{everywhere}:{url.port}" if url.port else everywhere)
     except ValueError:
-        is_valid = False
-    if not is_valid:
+        is_valid = is_plain = False
+    if not (is_valid and is_plain):
         is_secret = re.search("[@?]", text)
         shown = "(not repeated: it may contain a password)" if is_secret else repr(text)
-        raise UsageError(
-            f"invalid host {shown}: it must be a URL without user, password and query. Example:"
-            " --host http://127.0.0.1:8002"
-        )
+        why = "it must be a URL without user, password and query"
+        raise UsageError(f"invalid host {shown}: {why}. Example: --host http://127.0.0.1:8002")
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:
         raise UsageError(
-            f"{url.hostname} is not this machine. Load only servers that are yours; if this one is,"
-            f" add: --allow-host {url.hostname}"
+            f"{url.hostname} is not this machine. Load only servers that are yours. If this one"
+            f" is, add: --allow-host {url.hostname}"
         )
     return url
 

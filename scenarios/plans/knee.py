@@ -6,6 +6,7 @@ A knee sends larger crowds until one waits, then rates below and past its capaci
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 from results.schema import MAX_USERS, Cell
 from results.spool_tables import RunSpools
@@ -14,7 +15,7 @@ from results.thresholds import is_saturated
 from scenarios.plans.custom import CAPACITY_SHARES, RunOptions
 from scenarios.plans.model import GENERATOR_MAX_RATE, STARTUP_TIME, Plan, Session
 
-_NO_CAPACITY_REASON = "so its capacity is not known, and no rates were placed at shares of it"
+_NO_CAPACITY = "Its capacity is not known, so no rates were placed at shares of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,16 @@ class _MeasuredCrowd:
     @property
     def larger_users(self) -> int | None:
         """Twice its users, if it got all its answers at once and one generator suffices."""
-        users, cycle = (
-            min(2 * self.cell.users, MAX_USERS),
-            self.single.mean_latency + self.cell.think,
-        )
+        users = min(2 * self.cell.users, MAX_USERS)
         is_known = min(self.single.rate, self.answers.rate) > 0
         if not is_known or self.is_saturated or users == self.cell.users:
             return None
+        cycle = self.single.mean_latency + self.cell.think
         return users if users / cycle <= GENERATOR_MAX_RATE else None
 
 
 def plan_from_options(options: RunOptions) -> Plan:
-    """Return the plan for some options, with their durations, as the routes' own are unknown."""
+    """Return the plan for some options. Their durations count: the routes' own are unknown."""
     plan = Plan(0.0, (Session("load", 0.0, tuple(options.cells())),))
     if options.scenario != "knee":
         return plan
@@ -82,9 +81,8 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
     rates: list[Cell] = []
     for crowd in measured:
         if crowd.is_saturated:
-            rates += options.open_loop_cells(
-                crowd.cell.route, crowd.cell.repeat, crowd.answers.rate
-            )
+            route, repeat = crowd.cell.route, crowd.cell.repeat
+            rates += options.open_loop_cells(route, repeat, crowd.answers.rate)
         else:
             run.add_warning(_explain_no_capacity(crowd))
     if rates:
@@ -94,14 +92,12 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
 def _explain_no_capacity(crowd: _MeasuredCrowd) -> str:
     route, rate = crowd.cell.route, crowd.answers.rate
     if not (crowd.single.rate and rate):
-        return (
-            f"{route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Make each level"
-            " longer: -t 60s"
-        )
+        why = f"{route}: no right answer came inside a window."
+        return f"{why} {_NO_CAPACITY} Make each level longer: -t 60s"
     advice = "Leave --think out, or choose rates" if crowd.cell.think else "Choose rates"
     return (
-        f"{route} answered all requests of {crowd.cell.users} users, {rate:,.4g} requests/s,"
-        f" {_NO_CAPACITY_REASON}: one load generator sends at most {GENERATOR_MAX_RATE:,.0f}/s, for"
+        f"{route} answered all requests of {crowd.cell.users} users, {rate:,.4g} requests/s."
+        f" {_NO_CAPACITY} One load generator sends at most {GENERATOR_MAX_RATE:,.0f}/s, for"
         f" {MAX_USERS} users. {advice}: atonce run steady --rate {rate / 2:.3g}/s,{rate:.3g}/s"
     )
 
@@ -119,8 +115,7 @@ def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
         return _CrowdAnswers()
     latencies = [
         sample.done - sample.intended
-        for batch in spools.samples
-        for sample in batch
+        for sample in chain.from_iterable(spools.samples)
         if sample.cell == cell.name
         and sample.done is not None
         and not sample.censored

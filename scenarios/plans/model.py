@@ -29,8 +29,7 @@ CROWD_LEVELS: dict[str, tuple[int, ...]] = {
 }
 # the blocking route with something that suspends in front: an experiment, no variant of its own
 BEHIND_AWAIT_VARIANT = f"{Variant.BROKEN_ASYNC} behind-await"
-# 60 shows two blocks of the 40 threads; elsewhere 20 do
-_BURST_SIZES: dict[str, int] = {Variant.SYNC: 60}
+_BURST_SIZES: dict[str, int] = {Variant.SYNC: 60}  # two blocks of the 40 threads; else 20
 # more than requests of a few milliseconds have in flight at 1,000 per second
 _FLOOR_CONNECTIONS = 64
 STARTUP_TIME = 3.0  # seconds for a server and a Locust process, started side by side
@@ -59,7 +58,7 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Names its server and Locust; the plan lists its extra requests as `asked/<name>`."""
+        """The name of its server and Locust, and of its extra requests in the plan."""
         return f"{self.variant}{repeat_suffix(self.repeat)}"
 
     def estimate(self) -> float:
@@ -69,7 +68,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All sessions of a run, in order. `notes` say where a level had to shrink."""
+    """All sessions of a run, in order. `notes` say which levels are smaller than usual."""
 
     seconds: float
     sessions: tuple[Session, ...]
@@ -103,8 +102,8 @@ def _expected_cycle(variant: str, seconds: float, users: int) -> float:
 def cell_duration(cell: Cell, seconds: float) -> float:
     """Return the seconds that a cell should take, connecting and the expected drain included."""
     connecting = 0.6 if cell.neighbours else 0.2
-    cycle = _expected_cycle(cell.variant, seconds, cell.users)
-    return connecting + cell.warm_up + cell.window + cycle
+    drain = _expected_cycle(cell.variant, seconds, cell.users)
+    return connecting + cell.warm_up + cell.window + drain
 
 
 def _expected_requests(cell: Cell, seconds: float) -> float:
@@ -125,54 +124,46 @@ def outline_plan(plan: Plan) -> Iterator[str]:
     yield f"{'cell':<{wide}} {'users':>5} {'requests':>9} {'seconds':>8}"
     for session in plan.sessions:
         if not session.cells:
-            yield f"asked/{session.name}: {', '.join(session.extra_requests)}"
+            yield f"requests of {session.name}: {', '.join(session.extra_requests)}"
     counts = []
     for session in plan.sessions:
         for cell in session.cells:
             counts.append(count := _expected_requests(cell, session.seconds))
             if session.repeat == 1:
-                yield (
-                    f"{cell.name:<{wide}} {cell.users or '-':>5}"
-                    f" {f'{count:,.0f}' if count else 'as fast as answered':>9}"
-                    f" {cell_duration(cell, session.seconds):>8.1f}"
-                    f"{'  with both neighbours' if cell.neighbours else ''}"
-                )
+                requests = f"{count:,.0f}" if count else "as fast as answered"
+                duration = cell_duration(cell, session.seconds)
+                load = f"{cell.users or '-':>5} {requests:>9} {duration:>8.1f}"
+                others = "  with both neighbours" if cell.neighbours else ""
+                yield f"{cell.name:<{wide}} {load}{others}"
     if (repeats := max(session.repeat for session in plan.sessions)) > 1:
-        yield f"all of it {repeats} times, each time with every server started anew"
+        yield f"all of it {repeats} times; each time every server starts anew"
     if plan.follow_up:
         yield (
             f"then arrivals at shares of the measured capacity: {plan.follow_up_seconds:.0f} s;"
             " more users before that, if no request waits"
         )
     if longest := max((cell.longest for cell in plan.cells), default=0.0):
-        yield (
-            "a crowd's window begins and ends where a round of all its users does, after"
-            f" {longest:.0f} s at the latest"
-        )
+        window = "a crowd's window begins and ends with a round of all its users"
+        yield f"{window}, after {longest:.0f} s at the latest"
     about = f"about {sum(counts):,.0f} requests" if all(counts) else "requests"
-    yield (
-        f"{about} to the target in {plan.estimate():.0f} s, start-up and report included; nothing"
-        " was sent"
-    )
+    about = f"{about} to the target in {plan.estimate():.0f} s"
+    yield f"{about}, start-up and report included; nothing was sent"
     yield from (f"note: {note}" for note in plan.notes)
 
 
 def quick_plan(seconds: float) -> Plan:
-    """Return the quick plan for a wait of `seconds`. Levels shrink until it fits.
+    """Return the quick plan for a wait of `seconds`; levels shrink until it fits.
 
-    Raises AtonceError when even one user takes too long, or when the wait is so short that the
-    machine, not the mechanism, would be measured.
+    Raises AtonceError for a wait that is too long, or too short to measure more than the machine.
     """
     if not 0 < seconds <= _MAX_WAIT:
-        raise UsageError(
-            f"--seconds {seconds:g} is out of range: the bundled routes wait more than 0 and at"
-            f" most {_MAX_WAIT:g} seconds."
-        )
+        why = f"is out of range: the bundled routes wait more than 0 and at most {_MAX_WAIT:g} s."
+        raise UsageError(f"--seconds {seconds:g} {why}")
     if _MIN_THREAD_USERS / seconds > GENERATOR_MAX_RATE:
         raise UsageError(
-            f"--seconds {seconds:g} is too short: {40 / seconds:,.0f} requests per second would be"
-            f" needed to fill the 40 threads. Above {GENERATOR_MAX_RATE:,.0f}, the load generator is"
-            f" the limit. The shortest is --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
+            f"--seconds {seconds:g} is too short: only {40 / seconds:,.0f} requests per second fill"
+            f" the 40 threads, and above {GENERATOR_MAX_RATE:,.0f} the load generator is the limit."
+            f" The shortest is --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
         )
     longest_round = max(CROWD_LEVELS[Variant.BROKEN_ASYNC]) * seconds
     while True:
@@ -182,8 +173,8 @@ def quick_plan(seconds: float) -> Plan:
             return replace(plan, notes=tuple(_shrink_notes(plan)))
         if longest_round < 2 * seconds:
             raise UsageError(
-                f"--seconds {seconds:g} does not fit: even with the smallest crowds the run takes"
-                f" about {plan.estimate():.0f} s, and its limit is {TIME_BUDGET:.0f} s. Try:"
+                f"--seconds {seconds:g} does not fit: even the smallest crowds take about"
+                f" {plan.estimate():.0f} s, and the limit is {TIME_BUDGET:.0f} s. Try:"
                 " --seconds 0.1"
             )
         longest_round *= 0.8
@@ -211,13 +202,9 @@ def _variant_session(variant: str, seconds: float, longest_round: float) -> Sess
     cells = [*crowds, _variant_burst(target, seconds, size)]
     if variant == Variant.BROKEN_ASYNC:
         # the same burst, with an await between the server's timer and the handler
-        route = f"/{BEHIND_AWAIT_VARIANT.replace(' ', '/')}"
-        behind_await = replace(
-            target,
-            variant=BEHIND_AWAIT_VARIANT,
-            route=f"GET {route}",
-            path=f"{route}?seconds={seconds:g}",
-        )
+        name, path = BEHIND_AWAIT_VARIANT, f"/{BEHIND_AWAIT_VARIANT.replace(' ', '/')}"
+        full_path = f"{path}?seconds={seconds:g}"
+        behind_await = replace(target, variant=name, route=f"GET {path}", path=full_path)
         neighbours, times = both_neighbours(0.0), Times(0.5, 7.0)
         idle = target.create_cell(Scenario.NEIGHBOURS, 0, times, neighbours=neighbours)
         cells = [idle, *cells, _variant_burst(behind_await, seconds, size)]

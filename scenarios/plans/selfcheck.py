@@ -14,8 +14,7 @@ from scenarios.plans.model import Plan, Session, expected_concurrency
 
 _OPEN_LOAD_SECONDS = 60.0  # seconds of arrivals in each open load
 _DRAIN = 20.0  # seconds
-# connections opened before a load: enough for its longest queue, and for those that were idle too
-# long
+# connections opened before a load: for its longest queue, and for those that were idle too long
 _WARM_CONNECTIONS = 300
 
 
@@ -30,13 +29,9 @@ class _IdealTarget:
 
     @property
     def target(self) -> Target:
-        return Target(
-            variant=self.route,
-            route=self.route,
-            path=self.path,
-            expects=waited_answer(self.seconds),
-            label=self.route.removeprefix("GET /"),
-        )
+        route, expects = self.route, waited_answer(self.seconds)
+        label = route.removeprefix("GET /")
+        return Target(variant=route, route=route, path=self.path, expects=expects, label=label)
 
     def crowd_cells(self, users_per_level: tuple[int, ...], window: float) -> Iterator[Cell]:
         """Yield a level for each number of users; two rounds warm up."""
@@ -52,17 +47,16 @@ class _IdealTarget:
         return self.target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
 
 
-def _ideal_target(concurrency: int, seconds: float) -> _IdealTarget:
-    path = f"/places/{concurrency}"
+def _ideal_target(path: str, concurrency: int, seconds: float) -> _IdealTarget:
     return _IdealTarget(f"GET {path}", f"{path}?seconds={seconds:g}", concurrency, seconds)
 
 
-_CONCURRENCY_1 = _ideal_target(1, 0.1)
+_CONCURRENCY_1 = _ideal_target("/places/1", 1, 0.1)
 # the users of each sweep: one, and two levels beyond the concurrency
 _SWEEPS = (
     (_CONCURRENCY_1, (1, 2, 4)),
-    (_ideal_target(6, 0.05), (1, 8, 12)),
-    (_ideal_target(40, 0.2), (1, 50, 64)),
+    (_ideal_target("/places/6", 6, 0.05), (1, 8, 12)),
+    (_ideal_target("/places/40", 40, 0.2), (1, 50, 64)),
 )
 _FASTAPI_LEVELS: dict[str, tuple[float, ...]] = {  # levels as multiples of the concurrency
     Variant.BROKEN_ASYNC: (2, 4),
@@ -77,25 +71,21 @@ _FREEZE_RATE = 100.0  # requests per second at the server that freezes, which is
 def _fastapi_cells(variant: str, window: float) -> Iterator[Cell]:
     """Yield the sweep of a bundled route; its concurrency follows from the pool it waits for."""
     c = expected_concurrency(variant)
-    seconds = max(0.05, c / _SATURATION_RATE)
-    target = _IdealTarget(f"GET /{variant}", f"/{variant}?seconds={seconds:g}", c, seconds)
     users = (1, *(round(c * level) for level in _FASTAPI_LEVELS[variant]))
+    target = _ideal_target(f"/{variant}", c, max(0.05, c / _SATURATION_RATE))
     return target.crowd_cells(users, window)
 
 
 def selfcheck_plan(scale: float = 1.0) -> Plan:
     """Return all sessions; `scale` shortens the loads for a test."""
     seconds, window = _OPEN_LOAD_SECONDS * scale, max(1.0, 3 * scale)
-    halfway = round(_FREEZE_RATE * seconds / 2)
-    frozen = _IdealTarget(
-        "GET /places/1, frozen", f"/places/1?seconds=0.005&freeze_at={halfway}", 1, 0.005
-    )
+    frozen_path = f"/places/1?seconds=0.005&freeze_at={round(_FREEZE_RATE * seconds / 2)}"
+    frozen = _IdealTarget("GET /places/1, frozen", frozen_path, 1, 0.005)
     # 0.1 s each, so that a millisecond of HTTP and network is 1 %
     saturation = _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
     cells = (
         *(cell for target, users in _SWEEPS for cell in target.crowd_cells(users, window)),
-        # Not rho = .5: half of the requests would not wait, and the median would be whichever of
-        # them met the most noise.
+        # Not rho = .5: half of the requests would not wait, and noise would decide the median.
         # The warm-up is five correlation lengths.
         _CONCURRENCY_1.steady_cell(0.6 * saturation, seconds, min(4.5, seconds / 5)),
         _CONCURRENCY_1.steady_cell(0.7 * saturation, seconds, min(8.8, seconds / 5)),
@@ -108,8 +98,8 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
         Session("fastapi", 0.0, fastapi),
     )
     note = (
-        "One server process serves all reference routes, another serves FastAPI's routes. Loads"
-        " follow one another, drained in between."
+        "One server process serves all reference routes, another serves FastAPI's routes. Each load"
+        " starts when the one before has drained."
     )
     # the overload's queue takes half as long again
     return Plan(0.0, sessions, (note,), follow_up_seconds=0.2 * seconds)

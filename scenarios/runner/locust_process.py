@@ -1,7 +1,7 @@
 """Talks with a running Locust: hands over jobs, reads its lines, and gives up a silent process.
 
-Neither side of the talk may block us: a Locust that hangs reads no job, and what it has started
-may keep its pipe open.
+Neither pipe may block us: a Locust that hangs reads no job, and a process that it started may keep
+its pipe open.
 """
 
 import os
@@ -20,10 +20,7 @@ _clock = time.perf_counter
 
 
 class LocustProcess:
-    """A Locust with both pipes.
-
-    The mutable state: the job it runs, what of it is unsent, and the time of its last event.
-    """
+    """A Locust with both pipes. The state: its job, what of it is unsent, its last event's time."""
 
     def __init__(self, process: subprocess.Popen[str], jobs: Iterator[Job]) -> None:
         assert process.stdin is not None  # noqa: S101 - both were requested
@@ -55,14 +52,11 @@ class LocustProcess:
 
     def longest_cell_time(self, part: Literal["drain", "whole"]) -> float:
         """Return the longest time (seconds) that any cell of the job needs, or its drain."""
-        is_whole = part == "whole"
-        return max(
-            (
-                cell.drain + is_whole * max(cell.warm_up + cell.window, cell.longest)
-                for cell in (self.job.cells if self.job else ())
-            ),
-            default=0.0,
-        )
+        cells = self.job.cells if self.job else ()
+        drains = [cell.drain for cell in cells]
+        loads = [max(cell.warm_up + cell.window, cell.longest) for cell in cells]
+        times = map(sum, zip(drains, loads, strict=True)) if part == "whole" else drains
+        return max(times, default=0.0)
 
     def is_hanging(self) -> bool:
         """Return whether it has sent nothing for longer than any cell takes."""

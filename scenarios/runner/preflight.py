@@ -27,6 +27,11 @@ TIMEOUT = 10.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+def target_error(sentence: str) -> AtonceError:
+    """Return the error about a target that does not start, answer or live on."""
+    return AtonceError(sentence, ExitCode.TARGET)
+
+
 def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
     """Return a client for single requests, without a proxy, whatever the environment names."""
     # a context is 20 ms of certificates
@@ -43,20 +48,16 @@ def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> 
 
 def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
     """Send one request and read its whole answer; an endless answer is a time-out too."""
-    began, timeout = time.perf_counter(), client.timeout.read or TIMEOUT
+    deadline = time.perf_counter() + (client.timeout.read or TIMEOUT)
     with client.stream(method, path, **more) as answer:
-        body = bytearray()
+        body, request = bytearray(), answer.request
         for piece in answer.iter_bytes():
             body += piece
-            if time.perf_counter() - began > timeout:
-                raise httpx.ReadTimeout("its answer has no end", request=answer.request)
-        media_type = answer.headers.get("content-type")
-        return httpx.Response(
-            answer.status_code,
-            headers={} if media_type is None else {"content-type": media_type},
-            content=bytes(body),
-            request=answer.request,
-        )
+            if time.perf_counter() > deadline:
+                raise httpx.ReadTimeout("its answer has no end", request=request)
+        kept = {name: value for name, value in answer.headers.items() if name == "content-type"}
+        content, status = bytes(body), answer.status_code
+        return httpx.Response(status, headers=kept, content=content, request=request)
 
 
 class PartMissing(Exception):  # noqa: N818 - not an error: this part is not measured
@@ -66,7 +67,7 @@ class PartMissing(Exception):  # noqa: N818 - not an error: this part is not mea
 def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dict[str, Answer]:
     """Request paths of the bundled app in turn; return status and body of each.
 
-    Raises PartMissing when the app lacks a part, AtonceError when it does not answer.
+    Raises AtonceError when it does not answer, PartMissing when it lacks a part.
     """
     answers: dict[str, Answer] = {}
     # uvicorn closes the connection on which the app raised an error
@@ -76,11 +77,8 @@ def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dic
             try:
                 answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
-                raise AtonceError(
-                    f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was"
-                    " measured is kept.",
-                    ExitCode.TARGET,
-                ) from error
+                why = f"GET {path} at {base_url} did not answer ({type(error).__name__})."
+                raise target_error(f"{why} The run keeps what was measured.") from error
             _raise_if_part_missing(answer)
             answers[path] = Answer(answer.status_code, answer.text[:_MAX_ANSWER_CHARS])
     return answers
@@ -100,8 +98,8 @@ def verify_routes(
 ) -> str:
     """Send one request to each route of the cells; return the body that the variant answered.
 
-    `expected_answer` is what the other variants answered to the same request, if any. Raises
-    AtonceError with the first fault, and PartMissing when the bundled app lacks a part.
+    `expected_answer` is that of the other variants, if any. Raises AtonceError with the first
+    fault, and PartMissing when the bundled app lacks a part.
     """
     answer = ""
     with open_http_client(base_url, trust, TIMEOUT) as client:
@@ -112,11 +110,8 @@ def verify_routes(
             for ping in cell.neighbours:
                 check_route(client, ping.route, ping.path, ping.expects)
     if expected_answer is not None and answer != expected_answer:
-        raise AtonceError(
-            f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before. A"
-            " comparison would not be fair.",
-            ExitCode.TARGET,
-        )
+        why = f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before."
+        raise target_error(f"{why} A comparison would not be fair.")
     return answer
 
 
@@ -127,10 +122,8 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
         answer = fetch_response(client, route.partition(" ")[0], path)
     except httpx.HTTPError as error:
         why = certificate_advice(error) or f"{type(error).__name__}; nothing was loaded."
-        raise AtonceError(
-            f"{route} at {client.base_url} did not answer a single request: {why}",
-            ExitCode.TARGET,
-        ) from error
+        sentence = f"{route} at {client.base_url} did not answer a single request: {why}"
+        raise target_error(sentence) from error
     took, stated_wait = time.perf_counter() - began, 0.0
     if expects:  # our own app
         _raise_if_part_missing(answer)
@@ -142,7 +135,7 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
     elif took < stated_wait:
         why = f"says it waited {stated_wait:g} s and answered after {took:.3f} s"
     if why:
-        raise AtonceError(f"{route} {why}; nothing was loaded.", ExitCode.TARGET)
+        raise target_error(f"{route} {why}; nothing was loaded.")
     return answer.text
 
 
@@ -153,20 +146,16 @@ def check_target_alive(base_url: str, cell: str) -> None:
     try:
         socket.create_connection(address, TIMEOUT).close()
     except OSError as error:
-        raise AtonceError(
-            f"The target is gone: nothing listens at {base_url} since {cell} or before. What was"
-            " measured is kept.",
-            ExitCode.TARGET,
-        ) from error
+        why = f"The target is gone: nothing listens at {base_url} since {cell} or before."
+        raise target_error(f"{why} The run keeps what was measured.") from error
 
 
 def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
     """Return the first few GET routes of a host's OpenAPI document; none if it is unreadable."""
-    routes: list[str] = []
+    paths: list[str] = []
     unreadable = (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError)
     with contextlib.suppress(*unreadable), open_http_client(base_url, trust, TIMEOUT) as client:
-        paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
-        routes = [
-            f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path
-        ]
-    return [route for route in routes if route.isprintable()][:_MAX_NAMED_ROUTES]
+        document = fetch_response(client, "GET", "/openapi.json").json()["paths"]
+        paths = [path for path, methods in document.items() if "get" in methods]
+    plain_paths = [path for path in paths if path.isprintable() and "{" not in path]
+    return [f"GET {path}" for path in plain_paths[:_MAX_NAMED_ROUTES]]

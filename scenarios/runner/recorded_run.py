@@ -17,35 +17,29 @@ _Listener = TypeVar("_Listener")
 def recorded_run(run: RunWriter, create_info: Callable[[], RunInfo]) -> Iterator[StopRequest]:
     """Open a run for the length of the block, and close it however the block ends.
 
-    An AtonceError becomes a warning of the run, and is raised again; a full disk becomes an
-    AtonceError. Either way the run keeps what was measured.
+    An AtonceError becomes a warning of the run as well; a full disk becomes an AtonceError. Either
+    way the run keeps what was measured.
     """
     status = Status.FAILED
     with handle_stop_signals() as stop_request:
         try:
-            run.open(create_info())
-            yield stop_request
-            status = Status.COMPLETE
-        except AtonceError as error:
-            if error.code is ExitCode.INTERRUPTED:
-                status = Status.INTERRUPTED
-            run.add_warning(error.sentence)
-            raise
-        except OSError as error:
-            raise _disk_error(run, error) from error
-        finally:
             try:
+                run.open(**create_metadata())
+                yield stop_request
+                status = Status.COMPLETE
+            except AtonceError as error:
+                if error.code is ExitCode.INTERRUPTED:
+                    status = Status.INTERRUPTED
+                run.add_warning(error.sentence)
+                raise
+            finally:
                 run.close(status)
-            except OSError as error:  # the spools can be read as well
-                raise _disk_error(run, error) from error
-
-
-def _disk_error(run: RunWriter, error: OSError) -> AtonceError:
-    return AtonceError(
-        f"The run cannot be written any further ({error.strerror or error}). {run.path} keeps what"
-        f" was written. Free some space, then: atonce report {run.path}",
-        ExitCode.UNTRUSTED,
-    )
+        except OSError as error:  # the spools can be read as well
+            raise AtonceError(
+                f"Cannot write the run any further ({error.strerror or error}). {run.path} keeps"
+                f" what was written. Free some space, then: atonce report {run.path}",
+                ExitCode.UNTRUSTED,
+            ) from error
 
 
 def return_error(execute: Callable[[_Listener], None]) -> Callable[[_Listener], AtonceError | None]:

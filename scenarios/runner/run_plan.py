@@ -40,7 +40,7 @@ LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
 class ProgressListener(Protocol):
-    """Watches a run: what is being measured, and how many seconds of the plan are done."""
+    """Watches a run: what is measured now, and how many seconds of the plan are done."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Take a step, some ten times a second."""
@@ -124,11 +124,7 @@ def _create_run_info(plan: Plan, settings: Settings) -> RunInfo:
 
 @dataclass
 class _SessionDriver:
-    """Runs one session after another.
-
-    The mutable state: the planned seconds that are over, and the answers by planned wait, since
-    variants of the same work must answer alike.
-    """
+    """Runs one session after another. `answers` are by wait: equal work must answer alike."""
 
     settings: Settings
     run: RunWriter
@@ -155,6 +151,11 @@ class _SessionDriver:
         settings, run, check = self.settings, self.run, self.stop_request.raise_if_requested
         log, url, app, locust = RunLog.from_here(run.path / "log.txt"), settings.host, None, None
         expected_answer, trust = None, settings.trust
+
+        def report_cell(cell: str, seconds: float) -> None:
+            step, done = session_progress(session, cell, seconds)
+            self.listener.on_progress(step, self.seconds_done + done)
+
         with contextlib.ExitStack() as processes:
             if url is None:
                 port = find_free_port()
@@ -164,9 +165,9 @@ class _SessionDriver:
                 if session.seconds and not session.has_lesson_routes:
                     expected_answer = self.answers.get(session.seconds)
             if session.cells:
-                locust = processes.enter_context(
-                    locust_running(run.path, url, *_locust_limits(session), self.locust_core)
-                )
+                limits = _locust_limits(session)
+                process = locust_running(run.path, url, *limits, self.locust_core)
+                locust = processes.enter_context(process)
             if app:
                 wait_until_ready(app, url, _READY_PATH, log, check)
             answer = preflight.verify_routes(url, session.cells, expected_answer, trust)
@@ -174,8 +175,7 @@ class _SessionDriver:
             check()
             if locust:
                 job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
-                progress = partial(self._report_cell, session)
-                supervise_locust(app, locust, iter([job]), progress, log, check)
+                supervise_locust(app, locust, iter([job]), report_cell, log, check)
                 answers.append(preflight.collect_answers(url, session.extra_requests, trust))
             if app is None:
                 preflight.check_target_alive(url, session.cells[-1].name)
@@ -183,10 +183,6 @@ class _SessionDriver:
             log_text = "" if locust else log.warnings()
             run.add_answers(session.name, SessionAnswers(answers, log_text))
         return answer
-
-    def _report_cell(self, session: Session, cell: str, seconds: float) -> None:
-        step, done = session_progress(session, cell, seconds)
-        self.listener.on_progress(step, self.seconds_done + done)
 
     def _server(self, session: Session, port: int, core: CoreSet) -> RunningProcess:
         """Serve with uvicorn's defaults; connections stay alive for longer than any cell lasts."""
@@ -196,7 +192,6 @@ class _SessionDriver:
             f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
             " --log-level warning --timeout-keep-alive 300 --app-dir"
         )
-        app = session.app or settings.app
         env = {
             **child_env(),
             "ATONCE_TARGET_PROBE": str(int(settings.probe)),
@@ -205,16 +200,16 @@ class _SessionDriver:
             **self.cpu_env,
             **settings.server_env,
         }
-        command = [sys.executable, "-m", "uvicorn", app, *flags.split(), str(PACKAGE_ROOT)]
+        uvicorn = [sys.executable, "-m", "uvicorn", session.app or settings.app]
+        command = [*uvicorn, *flags.split(), str(PACKAGE_ROOT)]
         return supervised_process(command, folder=folder, env=env, core=core)
 
 
 def _locust_limits(session: Session) -> tuple[int, int]:
     """Return as many users as the cells need, and a time limit (seconds) far beyond the plan."""
-    users = sum(Job(Path(), "", 0, session.cells).user_counts().values())
-    longest = (
-        max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in session.cells
-    )
+    cells = session.cells
+    users = sum(Job(Path(), "", 0, cells).user_counts().values())
+    longest = (max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in cells)
     return users, int(60 + 3 * sum(longest))
 
 
@@ -228,25 +223,17 @@ def locust_running(
 
 
 def locust_command(user_count: int, limit: int, url: str) -> list[str]:
-    """Return real Locust, headless, with all scenario files.
-
-    The time limit (seconds) only ends a Locust that has lost its driver.
-    """
+    """Return headless Locust. The `limit` (seconds) ends it only if it has lost its driver."""
     files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
-    flags = (
-        f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING"
-        " --atonce-plan -"
-    )
-    return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
+    load = f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary".split()
+    ours = ["--loglevel", "WARNING", "--atonce-plan", "-"]
+    return [sys.executable, "-m", "locust", "-f", files, "--host", url, *load, *ours]
 
 
 def locust_env(folder: Path) -> dict[str, str]:
-    """Return Locust's environment, without the user's own settings of Locust.
-
-    Those are in variables, at home and where it runs: both folders become the run's folder.
-    Packages at home stay in reach.
-    """
+    """Return an environment without the user's settings of Locust, which may be at home as well."""
     ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
+    # packages at home stay in reach
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
 
 
@@ -260,12 +247,8 @@ def find_free_port() -> int:
 @contextlib.contextmanager
 def pin_to_core(core: int | None) -> Iterator[None]:
     """Keep this process off the app's core for the length of the block."""
-    if core is None:
+    with contextlib.ExitStack() as stack:
+        if core is not None:
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {core})
         yield
-        return
-    previous_cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, previous_cores)

@@ -16,13 +16,12 @@ from results.schema import Cell, Scenario
 from scenarios.generator.job import DISK_FULL_EXIT, Job
 from scenarios.plans.model import STARTUP_TIME, Session, cell_duration
 from scenarios.runner.locust_process import POLL_INTERVAL, LocustProcess
-from scenarios.runner.preflight import fetch_response, open_http_client
+from scenarios.runner.preflight import fetch_response, open_http_client, target_error
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
 # seconds for an app to answer its first request, unless it is known to load a model first
 _READY_TIMEOUT = 30.0
-
 # what is being done, and how many planned seconds of the session are over
 ProgressCallback = Callable[[str, float], None]
 InterruptCheck = Callable[[], None]  # raises AtonceError when a signal requests a stop
@@ -37,29 +36,25 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
     timeout: float = _READY_TIMEOUT,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> None:
-    """Send requests until the app answers anything at all.
-
-    Raises AtonceError when it dies, takes too long, or the run is interrupted.
-    """
+    """Send requests until the app answers anything. Raises AtonceError if it dies or is late."""
     deadline = time.perf_counter() + timeout
     with open_http_client(url, trust, 5) as client:
         while True:
             check()
-            has_answered = False
+            answer, why = None, ""
             try:
-                has_answered = bool(fetch_response(client, "GET", path).status_code)
+                answer = fetch_response(client, "GET", path)
             except httpx.TransportError as error:
-                if why := certificate_advice(error):
-                    raise UsageError(f"{url} answers, but {why}") from error
-            why = None
+                if advice := certificate_advice(error):
+                    raise UsageError(f"{url} answers, but {advice}") from error
             if app.poll() is not None:  # what answers then is another process
                 why = f"The app did not start (exit code {app.returncode})."
-            elif has_answered:
+            elif answer is not None:
                 return
             elif time.perf_counter() > deadline:
                 why = f"The app did not answer within {timeout:.0f} s of its start."
             if why:
-                raise AtonceError(f"{why} {log.describe_tail()}", ExitCode.TARGET)
+                raise target_error(f"{why} {log.describe_tail()}")
             time.sleep(POLL_INTERVAL / 2)
 
 
@@ -73,8 +68,8 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
 ) -> None:
     """Hand over the jobs, each when Locust rests, and follow it to its end.
 
-    Raises AtonceError when the app or Locust dies on the way. An interruption stops Locust from
-    sending and waits for the answers still out; a second one leaves at once.
+    Raises AtonceError when the app or Locust dies. An interruption stops Locust from sending and
+    waits for open requests; a second one leaves at once.
     """
     locust_process = LocustProcess(locust, jobs)
     try:
@@ -85,23 +80,17 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
             with contextlib.suppress(subprocess.TimeoutExpired):
                 locust.wait(locust_process.longest_cell_time("drain"))
         raise
+    tail, code = log.describe_tail(), locust.returncode
     if app and app.poll() is not None:
-        raise AtonceError(
-            f"The app died (exit code {app.returncode}) during {cell}. {log.describe_tail()}",
-            ExitCode.TARGET,
-        )
-    if locust.returncode == DISK_FULL_EXIT:
+        raise target_error(f"The app died (exit code {app.returncode}) during {cell}. {tail}")
+    if code == DISK_FULL_EXIT:
         raise OSError("the disk took no more samples")
-    if locust.returncode:
-        raise AtonceError(
-            f"Locust ended with exit code {locust.returncode} during {cell}. {log.describe_tail()}",
-            ExitCode.UNTRUSTED,
-        )
+    if code:
+        why = f"Locust ended with exit code {code} during {cell}. {tail}"
+        raise AtonceError(why, ExitCode.UNTRUSTED)
     if event != "rest":
-        raise AtonceError(
-            f"Another process stopped Locust during {cell}; what was measured is kept.",
-            ExitCode.UNTRUSTED,
-        )
+        why = f"Another process stopped Locust during {cell}. The run keeps what was measured."
+        raise AtonceError(why, ExitCode.UNTRUSTED)
 
 
 def _read_events(
@@ -111,11 +100,7 @@ def _read_events(
     log: RunLog,
     check: InterruptCheck,
 ) -> tuple[str, str]:
-    """Read what Locust prints until it ends; return the last event and the last cell.
-
-    Events of the load engine move the progress, all other lines go to the log - but not the table
-    of a Locust whose app has died.
-    """
+    """Read what Locust prints until it ends; return the last event and the last cell."""
     event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
     for line in locust.read_lines():
         check()
@@ -126,7 +111,7 @@ def _read_events(
                 began = time.perf_counter()
             if event == "rest":
                 locust.send_next_job()
-        elif line and not (app and app.poll() is not None):
+        elif line and not (app and app.poll() is not None):  # else it is Locust's own table
             log.append(line)
         on_progress(cell, time.perf_counter() - began)
         if app and app.poll() is not None and not is_terminated:
@@ -135,8 +120,8 @@ def _read_events(
         if locust.is_hanging():
             silence = time.perf_counter() - locust.last_heard
             raise AtonceError(
-                f"Locust was silent for {silence:.0f} s during {cell}, and was stopped; what was"
-                f" measured is kept. {log.describe_tail()}",
+                f"Locust was silent for {silence:.0f} s during {cell} and was stopped. The run"
+                f" keeps what was measured. {log.describe_tail()}",
                 ExitCode.UNTRUSTED,
             )
     return event, cell
@@ -163,8 +148,7 @@ def describe_cell(cell: Cell) -> str:
         share = f" ({cell.share:.0%} of its capacity)" if cell.share else ""
         rate = cell.name.rpartition("/")[2].partition("~")[0]
         return f"{cell.route}: {rate} arrivals a second{share}"
-    kind = "cold crowd" if cell.cold else "crowd"
-    kind = "burst" if cell.scenario is Scenario.BURST else kind
+    kind = "cold crowd" if cell.cold and cell.scenario is Scenario.CROWD else cell.scenario
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
     neighbours = ", with both neighbours" if cell.neighbours else ""
     return f"{cell.route}: a {kind} of {users}{neighbours}"

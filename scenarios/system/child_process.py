@@ -1,8 +1,7 @@
 """Child processes: pinned to a core, stopped with all they started, gone when their driver is gone.
 
-Between us and each of them stands a supervisor (`supervisor.py`), which ends as its child does and
-outlives us just long enough to clean up. It leads a session of its own, so that Ctrl-C in the
-terminal reaches the driver only.
+Each has a supervisor (`supervisor.py`), which ends as its child does and outlives us just long
+enough to clean up. It leads a session of its own, so that Ctrl-C reaches the driver only.
 """
 
 import contextlib
@@ -21,8 +20,7 @@ from scenarios.system.supervisor import ChildSpec
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 CoreSet = int | frozenset[int] | None  # where a child may run; None: wherever its parent may
 STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
-# seconds after which even a process that is stuck in the kernel is waited for no longer
-_KILL_TIMEOUT = 10.0
+_KILL_TIMEOUT = 10.0  # seconds to wait even for a process that is stuck in the kernel
 
 
 class SupervisedProcess(subprocess.Popen[str]):
@@ -89,31 +87,19 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
     secrets: Sequence[str] = (),
     stop_within: float = STOP_TIMEOUT,
 ) -> Iterator[SupervisedProcess]:
-    """Run a child process for the length of the block.
-
-    Its output goes to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
-    """
+    """Run a child for the length of the block; it writes to `folder`'s log, or to a piped `stdout`."""
     log = folder / "log.txt"
-    cores = {core} if isinstance(core, int) else core
-    spec = ChildSpec(
-        command=command,
-        cwd=str(cwd or folder),
-        env=dict(env),
-        cores=None if cores is None else sorted(cores),
-        log=str(log) if stdout is None else None,
-        secrets=secrets,
-    )
+    cores = sorted({core} if isinstance(core, int) else core or ())
+    log_path = str(log) if stdout is None else None
+    spec = ChildSpec(command, str(cwd or folder), dict(env), cores, log_path, secrets)
     process = SupervisedProcess(spec, log, stdin, stdout)
     try:
         yield process
     finally:
         process.stop(stop_within)
         if process.was_killed:
-            append_private(
-                log,
-                f"atonce: {Path(command[0]).name}, or a process of it, still ran {stop_within:g} s"
-                " after SIGTERM, and was killed.\n",
-            )
+            why = f"or a process of it, still ran {stop_within:g} s after SIGTERM and was killed"
+            append_private(log, f"atonce: {Path(command[0]).name}, {why}.\n")
 
 
 def child_env() -> dict[str, str]:

@@ -15,14 +15,11 @@ _CGROUP_ROOT, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """The tightest limit in cores (None without one), and totals over all limited groups.
+    """The tightest limit, and totals so far over all limited groups."""
 
-    The totals so far: periods, and those cut short.
-    """
-
-    cores: float | None
+    cores: float | None  # None without a limit
     periods: int
-    throttled: int
+    throttled: int  # periods that were cut short
 
 
 def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit | None:
@@ -59,13 +56,10 @@ def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]
 
 def _quota_cores(folder: Path) -> float | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
-        if (both := folder / "cpu.max").exists():
-            quota, period = both.read_text(encoding="ascii").split()[:2]
-        else:
-            quota, period = (
-                (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii")
-                for name in ("quota", "period")
-            )
+        both = folder / "cpu.max"
+        names = ["cpu.max"] if both.exists() else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        text = " ".join((folder / name).read_text(encoding="ascii") for name in names)
+        quota, period = text.split()[:2]
         return int(quota) / int(period) if int(quota) > 0 < int(period) else None
     return None
 

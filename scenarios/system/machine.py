@@ -13,7 +13,6 @@ import psutil
 from results.run_info import Clock, Machine
 from scenarios.system.cpu_quota import cpu_limit
 
-_CPU_COUNT_VARIABLE = "PYTHON_CPU_COUNT"
 _PAGE_BYTES = 4096  # bytes, in which psutil counts what was swapped
 _PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
@@ -31,19 +30,18 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def describe_machine(*, measure_load: bool = True) -> Machine:
-    """Return the facts of this machine that move a measurement; `measure_load` takes 0.3 s."""
-    limit = cpu_limit()
-    return Machine(
-        system=platform.platform(),
-        python=platform.python_version(),
-        cpu=_cpu_model(),
-        cpus=os.cpu_count(),
-        cpu_limit=limit.cores if limit else None,
-        memory_bytes=psutil.virtual_memory().total,
-        busy_before=psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
-        clock=_clock_facts(),
-    )
+def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
+    """Return the facts of this machine that change a measurement; `measure_load` takes 0.3 s."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
+        "memory_bytes": psutil.virtual_memory().total,
+        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
+        "clock": _clock_facts(),
+    }
 
 
 def _clock_facts() -> Clock:
@@ -62,13 +60,11 @@ def _cpu_model() -> str:
 
 
 def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
-    """Return stolen and used CPU seconds of all cores, and pages swapped in or out, so far.
+    """Return totals so far: stolen and used CPU seconds of all cores, and pages swapped in or out.
 
     Stolen is None where the system does not count it. Last the periods of the container's CPU
-    limit, and those in which it ran out; None without a limit that can be read.
-
-    Running totals: two readings give what happened between them. (The kernel's pressure counters
-    would count our own two pinned processes as pressure.)
+    limit, and those in which it ran out; None without a readable limit. (The kernel's pressure
+    counters would count our own two pinned processes as pressure.)
     """
     times, swap = psutil.cpu_times(), psutil.swap_memory()
     used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
@@ -85,15 +81,13 @@ def all_cores() -> frozenset[int] | None:
 def cpu_count_env() -> dict[str, str]:
     """Return the CPU count for an app that we keep off some cores, as an environment.
 
-    From 3.13 on Python sizes its pools by the CPUs that a process may use. Empty where it would
-    count fewer than the machine has, as that would change more than it mends, and where the
-    variable is set already.
+    From 3.13 on Python sizes its pools by the CPUs that a process may use. Empty where we may not
+    use all of them (a count would change more than it mends), or where the variable is set already.
     """
     count = len(all_cores() or ())
     is_needed = count == os.cpu_count() and pinned_cores() != (None, None)
-    if not is_needed or _CPU_COUNT_VARIABLE in os.environ:
-        return {}
-    return {_CPU_COUNT_VARIABLE: str(count)}
+    is_set = "PYTHON_CPU_COUNT" in os.environ
+    return {"PYTHON_CPU_COUNT": str(count)} if is_needed and not is_set else {}
 
 
 def app_cores() -> frozenset[int] | None:

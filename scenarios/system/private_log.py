@@ -73,10 +73,10 @@ class LogWriter:
         whole, mark, self.rest = (self.rest + chunk).rpartition(b"\n")
         self.write(self.mask(whole + mark))
         if is_last or len(self.rest) > CHUNK_BYTES:
-            masked_rest = self.mask(self.rest)
-            kept = len(masked_rest) if is_last else max(0, len(masked_rest) - 4 * self.longest)
-            self.rest = masked_rest[kept:]
-            self.write(masked_rest[:kept])
+            masked = self.mask(self.rest)
+            end = len(masked) if is_last else max(0, len(masked) - 4 * self.longest)
+            self.rest = masked[end:]
+            self.write(masked[:end])
 
     def mask(self, data: bytes) -> bytes:
         """Replace the secrets; bytes that are no text stay as they are."""

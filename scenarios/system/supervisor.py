@@ -1,10 +1,10 @@
 """Supervises one child process: writes its output to the log, masked, and leaves none behind.
 
-A process of its own, so that it can outlive us. It reads its task, in JSON, from a socket whose
-other end only the driver has: when that closes, the driver is done or dead, and all descendants
-are ended. On Linux a process that loses its parent becomes a child of the supervisor, in whatever
-session it is, so that no process is missed; elsewhere the descendants are listed once a second. The
-driver decides how long a child may take to stop.
+It is a process of its own, so that it can outlive us. It reads its task, in JSON, from a socket
+whose other end only the driver has: when that closes, the driver is done or dead, and the
+supervisor ends all descendants. On Linux a process that loses its parent becomes a child of the
+supervisor, so that it misses none; elsewhere it lists the descendants once a second. The driver
+decides how long a child may take to stop.
 """
 
 import contextlib
@@ -43,17 +43,13 @@ class ChildSpec:
     command: Sequence[str]
     cwd: str
     env: Mapping[str, str]
-    cores: Sequence[int] | None
+    cores: Sequence[int]  # empty: wherever we may run
     log: str | None
     secrets: Sequence[str]
 
 
 class Supervisor:
-    """Supervises one child.
-
-    The mutable state: its exit code once it has ended, whether a stop was requested, its
-    descendants, and when all of them are killed.
-    """
+    """Supervises one child. The mutable state: its exit code, its descendants, a stop request."""
 
     def __init__(self, driver: socket.socket, spec: ChildSpec) -> None:
         self.driver, self.spec = driver, spec
@@ -83,7 +79,7 @@ class Supervisor:
             register(self.source, readable, self.read_output)
 
     def _start_child(self, sink: int) -> int:
-        """Start the child, which ends if we end; return its number."""
+        """Start the child, which ends if we end; return its process id."""
         libc = ctypes.CDLL(None, use_errno=True) if _IS_LINUX else None
         if libc:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -106,7 +102,7 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=before_exec,  # noqa: PLW1509 - there is no thread here
         )
-        child.returncode = 0  # its end is seen here, among those of all others
+        child.returncode = 0  # we see its end here, among those of all others
         return child.pid
 
     def supervise(self) -> int:
@@ -132,9 +128,9 @@ class Supervisor:
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
             # listed before the child leaves the others without a parent
-            for process in self._descendants():
-                if self.exit_code is not None or process.pid == self.pid:
-                    _signal_process(process, signal.SIGTERM)
+            running = self._descendants()
+            child = {process for process in running if process.pid == self.pid}
+            _signal_processes(child if self.exit_code is None else running, signal.SIGTERM)
         if signal.SIGCHLD in numbers:
             self._reap_children(os.WNOHANG)
 
@@ -144,13 +140,13 @@ class Supervisor:
             request = self.driver.recv(1)
         except OSError:
             request = b""
-        if not request:
+        if request:
+            self.read_backlog()
+            with contextlib.suppress(OSError):
+                self.driver.send(request)
+        else:
             self.selector.unregister(self.driver.fileno())
             self._terminate_all()
-            return
-        self.read_backlog()
-        with contextlib.suppress(OSError):
-            self.driver.send(request)
 
     def read_backlog(self) -> None:
         """Read all output until now; a child that goes on writing is read on later."""
@@ -171,7 +167,7 @@ class Supervisor:
         return bool(chunk)
 
     def _reap_children(self, wait_options: int) -> None:
-        """Reap processes that have ended. When the child has, the others follow it."""
+        """Reap processes that have ended. When the child has, end the others."""
         was_running = self.exit_code is None
         try:
             while True:
@@ -186,7 +182,7 @@ class Supervisor:
             self.is_finished = self.is_finished or not self._descendants()
         if was_running and self.exit_code is not None and not self.is_finished:
             if self.is_stop_requested:
-                self._signal_all(signal.SIGTERM)
+                _signal_processes(self._descendants(), signal.SIGTERM)
             else:
                 self._terminate_all()
 
@@ -197,27 +193,24 @@ class Supervisor:
         self.known_descendants = {*children, *running}
         return self.known_descendants
 
-    def _signal_all(self, number: int) -> None:
-        for process in self._descendants():
-            _signal_process(process, number)
-
     def _terminate_all(self) -> None:
-        """Kill all descendants; after a moment to clean up if they got no SIGTERM before."""
+        """Kill all descendants, after a moment to clean up if they got no SIGTERM before."""
         grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
-            self._signal_all(signal.SIGTERM)
+            _signal_processes(self._descendants(), signal.SIGTERM)
         self.deadline = time.monotonic() + grace
 
     def _kill_all(self) -> None:
         while not self.is_finished:
-            self._signal_all(signal.SIGKILL)
+            _signal_processes(self._descendants(), signal.SIGKILL)
             self._reap_children(0)
 
 
-def _signal_process(process: psutil.Process, number: int) -> None:
+def _signal_processes(processes: set[psutil.Process], number: int) -> None:
     """Send a signal; never to another process that has the same number now."""
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(number)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
 
 
 def main() -> None:

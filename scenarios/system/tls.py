@@ -15,10 +15,7 @@ from results.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """What the flags say of a target's certificate.
-
-    Else SSL_CERT_FILE and SSL_CERT_DIR of the environment count, else certifi's list.
-    """
+    """The flags about a target's certificate; else the environment's, else certifi's list counts."""
 
     cacert: str | None = None  # a file of certificates that may have signed it
     insecure: bool = False  # whether any certificate will do
@@ -32,21 +29,18 @@ class TlsTrust:
         name = "--cacert" if cacert else "SSL_CERT_FILE"
         try:
             trust.ssl_context()
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             is_tls = isinstance(error, ssl.SSLError)
-            why = "it has no certificate that can be read" if is_tls else error.strerror or error
-            raise UsageError(
-                f"invalid {name} {cacert or os.environ.get(name)}: {why}. It must be a file of"
-                " certificates in PEM."
-            ) from error
+            why = "it has no readable certificate" if is_tls else error.strerror or error
+            what = f"invalid {name} {cacert or os.environ.get(name)}"
+            raise UsageError(f"{what}: {why}. It must be a PEM file of certificates.") from error
         return trust
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return the context for a client."""
         if self.insecure:
             context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             return context
         file = self.cacert or os.environ.get("SSL_CERT_FILE")
         folder = None if self.cacert else os.environ.get("SSL_CERT_DIR")
@@ -59,10 +53,10 @@ DEFAULT_TLS_TRUST = TlsTrust()
 
 def certificate_advice(error: BaseException | None) -> str | None:
     """Say why a certificate made a connection fail, and what to do; None for another cause."""
-    while error and not isinstance(error, ssl.SSLCertVerificationError):
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message.rstrip(".")
+            advice = "Give the certificate that signed it: --cacert FILE; or accept any: --insecure"
+            return f"its certificate is not trusted ({why}). {advice}"
         error = error.__cause__ or error.__context__
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return None
-    why = error.verify_message.rstrip(".")
-    advice = "Give the certificate that signed it: --cacert FILE; or accept any: --insecure"
-    return f"its certificate is not trusted ({why}). {advice}"
+    return None

@@ -182,7 +182,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
         process = press(url, tmp_path, mark, STEADY, limit=100_000)
         _, said = process.communicate(timeout=50)
     assert process.returncode == 3, said
-    assert "cannot be written any further" in said
+    assert "Cannot write the run any further" in said
     assert "Traceback" not in said
     run = next(tmp_path.iterdir())
     assert report(run).returncode == 3

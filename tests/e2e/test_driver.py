@@ -372,7 +372,7 @@ def test_a_taken_port_is_a_sentence() -> None:
             command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
         )
     assert shown.returncode == 4
-    assert f"Port {port} cannot be used" in shown.stderr
+    assert f"Cannot use port {port}" in shown.stderr
     assert "atonce serve --port" in shown.stderr
     assert "Traceback" not in shown.stderr
 

@@ -107,9 +107,9 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "async")
     answered, wrong, lost, open_ = (recorder.start_request(PLACE, 10.0 + i, None) for i in range(4))
     done = recorder.finish_request(answered) or 0
-    recorder.record_response(Done(answered.seq, done, 200, None, 14, 11.0, 11.1, 11.2, None, 5000))
+    recorder.samples.write(Done(answered.seq, done, 200, None, 14, 11.0, 11.1, 11.2, None, 5000))
     done = recorder.finish_request(wrong) or 0
-    recorder.record_response(Done(wrong.seq, done, 500, "status 500", 5, *[None] * 5))
+    recorder.samples.write(Done(wrong.seq, done, 500, "status 500", 5, *[None] * 5))
     recorder.abandon(lost)
     recorder.record_unsent(PLACE, 14.0, "no connection was free")
     recorder.close()
@@ -133,7 +133,7 @@ def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
     ticket = recorder.start_request(PLACE, 0.0, None)
     done = recorder.finish_request(ticket) or 0
     error = "ConnectionRefusedError"
-    recorder.record_response(Done(ticket.seq, done, None, error, 0, *[None] * 5))
+    recorder.samples.write(Done(ticket.seq, done, None, error, 0, *[None] * 5))
     recorder.close()
     seal(tmp_path, 0.0)
     (row,) = pq.read_table(tmp_path / "samples.parquet").to_pylist()
@@ -162,7 +162,7 @@ def test_the_probes_trace_log_fills_in_what_the_header_could_not_carry(
         recorder.start_request(PLACE, 0.0, None),
     )
     done = recorder.finish_request(answered) or 0
-    recorder.record_response(Done(answered.seq, done, 200, None, 1, 1.0, 2.0, 3.0, departure, 7))
+    recorder.samples.write(Done(answered.seq, done, 200, None, 1, 1.0, 2.0, 3.0, departure, 7))
     recorder.abandon(lost)
     recorder.close()
     (tmp_path / "probe").mkdir()

@@ -222,7 +222,7 @@ def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, 
     ) as app:
         wait_for((tmp_path / "up").exists)
     assert app.returncode == -signal.SIGKILL
-    assert "still ran 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(
+    assert "still ran 0.05 s after SIGTERM and was killed" in (tmp_path / "log.txt").read_text(
         encoding="utf-8"
     )
     assert gone_within(mark) == []

@@ -173,7 +173,7 @@ def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
         (
             ["http://127.0.0.1:1", "--cacert", __file__],
             {},
-            "it has no certificate that can be read",
+            "it has no readable certificate",
         ),
         (
             ["https://127.0.0.1:1"],

@@ -129,7 +129,7 @@ def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> No
         done = origin + (i + 0.5) / rate
         ticket = recorder.start_request(place, done - took, None)
         fault = "status 500" if i == int(2 * rate) else None
-        recorder.record_response(Done(ticket.seq, done, 200, fault, 1, *[None] * 5))
+        recorder.samples.write(Done(ticket.seq, done, 200, fault, 1, *[None] * 5))
     recorder.flush()
 
 

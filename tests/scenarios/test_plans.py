@@ -67,7 +67,7 @@ def test_other_waits_shrink_the_crowds_that_queue_until_they_fit(seconds: float)
         (float("nan"), "out of range"),
         (6.0, "out of range"),
         (0.01, "too short"),
-        (3.0, "about .* s, and its limit is 120 s"),
+        (3.0, "about .* s, and the limit is 120 s"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_the_reason(seconds: float, words: str) -> None:
@@ -138,7 +138,7 @@ def test_a_plan_of_questions_alone_has_an_outline() -> None:
     lines = list(
         outline_plan(Plan(0.0, (Session("pitfalls", 0.0, (), extra_requests=("/pitfall",)),), ()))
     )
-    assert lines[1] == "asked/pitfalls: /pitfall"
+    assert lines[1] == "requests of pitfalls: /pitfall"
     assert "round" not in " ".join(lines)
 
 

@@ -5,20 +5,13 @@ in the lesson's order. Each session has a fresh server that carries the lesson's
 (`targets/lesson`), and loads variants under conditions of their own, such as `async httpx`.
 """
 
-from scenarios.plans.lesson import (
-    cpu,
-    databases,
-    files,
-    forgotten_await,
-    gather,
-    http_clients,
-    no_op,
-)
+from scenarios.plans.lesson import cpu, databases, files, forgotten_await, gather, no_op
+from scenarios.plans.lesson import http_clients as clients
 from scenarios.plans.model import Session
 
 LESSON_SESSIONS: tuple[Session, ...] = (
     *no_op.SESSIONS,
-    *http_clients.SESSIONS,
+    *clients.SESSIONS,
     *databases.SESSIONS,
     *files.SESSIONS,
     *cpu.SESSIONS,

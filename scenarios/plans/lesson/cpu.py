@@ -24,9 +24,8 @@ def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Sess
     )
     alone, crowd = session.cells
     neighbours = tuple(replace(neighbour, rate=_PING_RATE) for neighbour in crowd.neighbours)
-    return replace(
-        session, cells=(alone, replace(crowd, neighbours=neighbours, window=_PING_WINDOW))
-    )
+    crowd = replace(crowd, neighbours=neighbours, window=_PING_WINDOW)
+    return replace(session, cells=(alone, crowd))
 
 
 def _process_pool_session() -> Session:
@@ -39,10 +38,9 @@ def _process_pool_session() -> Session:
         users=2 * CORES,
         concurrency=CORES,
         extra_requests=("/cpu/workers",),  # sent before the load, it starts all workers
-        is_pinned=False,
     )
     alone, crowd = session.cells
-    return replace(session, cells=(replace(alone, window=3.0), crowd))
+    return replace(session, cells=(replace(alone, window=3.0), crowd), is_pinned=False)
 
 
 SESSIONS = (

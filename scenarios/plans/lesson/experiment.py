@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from results.schema import Cell, Neighbour, base_variant
+from results.schema import Cell, base_variant
 from scenarios.plans.cells import Target, Times, both_neighbours, cycle_time
 from scenarios.plans.model import Session
 
@@ -20,22 +20,14 @@ def lesson_session(  # noqa: PLR0913 - a session has that many sides
     users: int,
     concurrency: float,
     extra_requests: tuple[str, ...] = (),
-    is_pinned: bool = True,
 ) -> Session:
     """Return a fresh server and two levels: one user, and more `users` than it serves at once.
 
-    `seconds` is how long the work takes. `concurrency` steers durations only: how long a round of
-    the crowd should last.
+    The work takes `seconds`. `concurrency` steers durations only: those of the crowd's rounds.
     """
     levels = (1, users)
-    return Session(
-        variant,
-        seconds,
-        tuple(lesson_cell(variant, path, expects, seconds, n, concurrency) for n in levels),
-        extra_requests=extra_requests,
-        has_lesson_routes=True,
-        is_pinned=is_pinned,
-    )
+    cells = tuple(lesson_cell(variant, path, expects, seconds, n, concurrency) for n in levels)
+    return Session(variant, seconds, cells, extra_requests=extra_requests, has_lesson_routes=True)
 
 
 def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
@@ -44,12 +36,12 @@ def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
     """Return one level of an experiment; above one user the neighbours get requests as well."""
     cycle = cycle_time(seconds, users, concurrency)
     window = max(1.0, _SINGLE_USER_ANSWERS * seconds)
-    neighbours: tuple[Neighbour, ...] = ()
     if users > 1:
-        # uvloop lets a `def` neighbour wait for twice as many laps
-        hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
-        window, neighbours = max(_PING_WINDOW, _CROWD_ROUNDS * cycle), both_neighbours(hold_time)
+        window = max(_PING_WINDOW, _CROWD_ROUNDS * cycle)
     route = f"GET {path.partition('?')[0]}"
     target = Target(variant=variant, route=route, path=path, expects=expects)
     times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
-    return replace(target.closed_loop_cell(users, times, seconds), neighbours=neighbours)
+    cell = target.closed_loop_cell(users, times, seconds)
+    # uvloop lets a `def` neighbour wait for twice as many laps
+    hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
+    return replace(cell, neighbours=both_neighbours(hold_time)) if users > 1 else cell

@@ -7,12 +7,5 @@ PITFALL_PATHS = tuple(
     f"/pitfall/{how}/{shape}" for shape in _PITFALL_SHAPES for how in ("forgotten", "awaited")
 )
 
-SESSIONS = (
-    Session(
-        "pitfalls",
-        0.0,
-        (),
-        extra_requests=(*PITFALL_PATHS, "/pitfall/collected", "/pitfall/compiles"),
-        has_lesson_routes=True,
-    ),
-)
+_PATHS = (*PITFALL_PATHS, "/pitfall/collected", "/pitfall/compiles")
+SESSIONS = (Session("pitfalls", 0.0, (), extra_requests=_PATHS, has_lesson_routes=True),)

@@ -12,15 +12,20 @@ from scenarios.plans.model import Session
 
 _DELAY = 0.2  # seconds that the upstream takes
 _USERS = 48  # more than there are threads, and far fewer than a pool has connections
-# seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to
-# spare
+# seconds of a window that gives the rate its interval: eight pieces of five rounds, and a margin
 _RATE_WINDOW = 43 * _DELAY
-# calls at once that a client per request leaves room for, at least: loading certificates takes all
-# of a core
+# calls at once with a client per request, at least: loading certificates takes all of a core
 _PER_REQUEST_CALLS = 6
 # httpx checks every connection at every call: twice as many, once they send in step, fill a core
 _HTTPX_USERS = 24
 _FAULTS = ("slow", "error", "gone")
+_AIOHTTP_REQUESTS = ("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS))
+_EXTRA_REQUESTS = (
+    "/client/lifecycle",
+    "/client/keep-alive",
+    *(f"/client/httpx/{fault}" for fault in _FAULTS),
+    *(f"/client/requests-def/{fault}" for fault in _FAULTS),
+)
 
 
 def _http_client_session(
@@ -58,22 +63,6 @@ SESSIONS = (
         _PER_REQUEST_CALLS,
         users=_HTTPX_USERS,
     ),
-    _http_client_session(
-        "async aiohttp",
-        "/aiohttp",
-        _USERS,
-        extra_requests=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS)),
-    ),
-    Session(
-        "clients",
-        0.0,
-        (),
-        extra_requests=(
-            "/client/lifecycle",
-            "/client/keep-alive",
-            *(f"/client/httpx/{fault}" for fault in _FAULTS),
-            *(f"/client/requests-def/{fault}" for fault in _FAULTS),
-        ),
-        has_lesson_routes=True,
-    ),
+    _http_client_session("async aiohttp", "/aiohttp", _USERS, extra_requests=_AIOHTTP_REQUESTS),
+    Session("clients", 0.0, (), extra_requests=_EXTRA_REQUESTS, has_lesson_routes=True),
 )

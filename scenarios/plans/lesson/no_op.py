@@ -1,6 +1,7 @@
 """The no-op pair, `async def` and `def` by turns in one server: what a thread hop costs."""
 
 from dataclasses import replace
+from itertools import product
 
 from results.schema import Cell, Scenario
 from scenarios.plans.cells import Target, Times
@@ -17,19 +18,12 @@ _USERS = 1
 
 def _no_op_cell(variant: str, path: str, turn: int) -> Cell:
     """Return one turn of one route; both wait for nothing, so that only their overhead counts."""
-    target = Target(
-        variant=variant, route=f"GET {path}", path=path, expects="null", server=_SERVER_NAME
-    )
+    route = f"GET {path}"
+    target = Target(variant=variant, route=route, path=path, expects="null", server=_SERVER_NAME)
     cell = target.create_cell(Scenario.CROWD, _USERS, Times(0.3, _TURN_SECONDS))
     return replace(cell, name=f"{cell.name}-{turn}")
 
 
-_TURNS = range(1, _TURN_COUNT + 1)
-SESSIONS = (
-    Session(
-        _SERVER_NAME,
-        0.0,
-        tuple(_no_op_cell(*route, turn) for turn in _TURNS for route in _ROUTE_PAIR),
-        has_lesson_routes=True,
-    ),
-)
+_TURNS = product(range(1, _TURN_COUNT + 1), _ROUTE_PAIR)
+_CELLS = tuple(_no_op_cell(*route, turn) for turn, route in _TURNS)
+SESSIONS = (Session(_SERVER_NAME, 0.0, _CELLS, has_lesson_routes=True),)
