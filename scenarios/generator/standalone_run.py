@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 
 from results.errors import AtonceError, ExitCode, UsageError
+from results.run_info import Plan, RunInfo
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, Status
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for

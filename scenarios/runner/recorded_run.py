@@ -24,7 +24,7 @@ def recorded_run(run: RunWriter, create_info: Callable[[], RunInfo]) -> Iterator
     with handle_stop_signals() as stop_request:
         try:
             try:
-                run.open(**create_metadata())
+                run.open(create_info())
                 yield stop_request
                 status = Status.COMPLETE
             except AtonceError as error:

@@ -30,18 +30,19 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
+def describe_machine(*, measure_load: bool = True) -> Machine:
     """Return the facts of this machine that change a measurement; `measure_load` takes 0.3 s."""
-    return {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cpu": _cpu_model(),
-        "cpus": os.cpu_count(),
-        "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
-        "memory_bytes": psutil.virtual_memory().total,
-        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
-        "clock": _clock_facts(),
-    }
+    limit = cpu_limit()
+    return Machine(
+        system=platform.platform(),
+        python=platform.python_version(),
+        cpu=_cpu_model(),
+        cpus=os.cpu_count(),
+        cpu_limit=limit.cores if limit else None,
+        memory_bytes=psutil.virtual_memory().total,
+        busy_before=psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
+        clock=_clock_facts(),
+    )
 
 
 def _clock_facts() -> Clock:
