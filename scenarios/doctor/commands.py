@@ -44,9 +44,8 @@ def _create_app(options: DoctorOptions) -> AppUnderTest:
             raise UsageError(
                 "--start 'COMMAND' and --url URL belong together and replace MODULE:APP."
             )
-        _reject_unused_flags(
-            options.given - {"env", "env_file"}, "your own command of --start sets it"
-        )
+        given = options.given - {"env", "env_file"}
+        _reject_unused_flags(given, "your own command of --start sets it")
         return AppUnderTest.from_command(options, trust)
     if not target:
         examples = "atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000"
@@ -133,10 +132,7 @@ def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
 
 
 def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest], list[str]]:
-    """Discover the routes, with notes on the app's start, in a temporary folder.
-
-    The folder is kept if an error names it, for the app's log is there.
-    """
+    """Discover the routes, with notes, in a temporary folder; keep it if an error names its log."""
     folder = Path(tempfile.mkdtemp(prefix="atonce-"))
     is_named = False
     try:

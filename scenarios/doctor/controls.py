@@ -1,8 +1,7 @@
 """The surroundings of an app under test: its address, its two neighbours, and a CPU meter.
 
-An app that we start carries our agent, which serves both neighbours and writes a trace log. A black
-box has neither: there an unknown path is the `async` neighbour, else its OpenAPI document, else
-there is none. The CPU of its processes is read from outside, where the system shows them.
+Our agent in an app that we start serves both neighbours. In a black box an unknown path is the
+`async` neighbour, else its OpenAPI document, else there is none; its CPU is read from outside.
 """
 
 import contextlib
@@ -41,10 +40,7 @@ _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
 def resolve_address(app: AppUnderTest) -> tuple[str, int]:
-    """Return the URL and port of the app.
-
-    Raises AtonceError if another process answers there already.
-    """
+    """Return the URL and port of the app. Raises AtonceError if another process answers there."""
     if not app.url:
         port = find_free_port()
         return f"http://127.0.0.1:{port}", port
@@ -54,9 +50,8 @@ def resolve_address(app: AppUnderTest) -> tuple[str, int]:
     while app.launch_mode == "command" and _is_port_open(parts.host, port):
         if time.perf_counter() > deadline:
             raise AtonceError(
-                f"{app.url} answers while the command of --start does not run. Stop the process"
-                " that listens there, choose another port, or examine it as it is: atonce doctor"
-                f" {app.url}",
+                f"{app.url} answers while the command of --start does not run. Stop that process,"
+                f" choose another port, or examine it as it is: atonce doctor {app.url}",
                 ExitCode.TARGET,
             )
         time.sleep(0.1)
@@ -144,17 +139,12 @@ def skip_docs_routes(
     route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
 ) -> list[RouteRequest]:
     """Return the routes of a black box, its documentation pages marked as skipped."""
-    paths = {request.path for request in route_requests}
-    docs_pages = {
-        page
-        for page in _DOCS_PATHS
-        if page in paths and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
-    }
-    why = "the app's own documentation"
-    return [
-        replace(request, skipped=why) if request.path in docs_pages else request
-        for request in route_requests
-    ]
+    marked = list(route_requests)
+    for number, request in enumerate(route_requests):
+        page = _fetch_text(client, request.path, headers) if request.path in _DOCS_PATHS else ""
+        if _DOCS_PAGE_PATTERN.search(page):
+            marked[number] = replace(request, skipped="the app's own documentation")
+    return marked
 
 
 def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:

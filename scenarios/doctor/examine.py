@@ -1,14 +1,12 @@
 """Examines the routes of an app one after another, each in a fresh process; always leaves a run.
 
-First the app is started once to learn its routes and the latency of its neighbours at rest. Then
-each route gets a smoke test, one user, a few users, and many only if the few allow no verdict. If
-the loop is blocked, a second process with the watchdog shows by what. Verdicts come later.
+The first start shows the routes and the latency of the neighbours at rest. Then each route gets a
+smoke test, one user, a few users, and many only if the few allow no verdict. If the loop is
+blocked, a second process with the watchdog shows by what.
 """
 
 import contextlib
-import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,15 +19,19 @@ from results.records import TABLES
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
-from scenarios.doctor.controls import find_neighbours, readiness_path
+from scenarios.doctor.controls import (
+    fetch_openapi,
+    find_neighbours,
+    readiness_path,
+    skip_docs_routes,
+)
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.smoke_test import find_accepted_request, run_smoke_test
+from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
 from scenarios.doctor.options import DoctorProgressListener, NoProgress
-from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
 from scenarios.doctor.retry import archive_attempt, session_interference
-from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
@@ -40,17 +42,17 @@ from scenarios.doctor.settings import (
     route_record,
     warn_too_few_requests,
 )
-from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
+from scenarios.doctor.testbed import LOCUST_START_SECONDS, MIN_ROUTE_REQUESTS, AppTestBed
 from scenarios.runner.preflight import fetch_response
 from scenarios.runner.recorded_run import recorded_run
 from scenarios.runner.run_plan import pin_to_core
-from scenarios.system.child_process import SupervisedProcess
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
 _BLACK_BOX_IDLE_TIMEOUT = 30.0  # seconds
 _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
+_UNSAFE_REASON = "its method may change data; name it with --route to examine it"
 _Record = dict[str, Any]  # what run.json keeps of a route
 
 
@@ -196,7 +198,7 @@ class Examination:
             cell = idle_neighbours_cell(neighbours, rate)
             for tries_left in reversed(range(_IDLE_TRIES)):
                 with self.testbed.locust_running(url) as locust:
-                    self._run_levels(app_process, locust, url, "idle", [(cell,)])
+                    self.testbed.run_levels(app_process, locust, url, "idle", [(cell,)])
                 why = session_interference(self.run, "idle")
                 seconds = LOCUST_START_SECONDS + level_duration(cell)
                 if not (why and tries_left and self.testbed.fits_budget(seconds)):
@@ -209,19 +211,6 @@ class Examination:
             p90s = {kind: idle_stats.neighbour_p90(kind) for kind in ("async", "def")}
             self.idle_p90 = {kind: p90 for kind, p90 in p90s.items() if p90 is not None}
         return route_requests
-
-    def _run_levels(  # noqa: PLR0913, PLR0917 - the app, its load generator, and the load
-        self,
-        app_process: SupervisedProcess | None,
-        locust: subprocess.Popen[str],
-        url: str,
-        session: str,
-        levels: Iterable[tuple[Cell, ...]],
-        request: RouteRequest | None = None,
-    ) -> None:
-        """Run levels one after another; the next is chosen when the last has been measured."""
-        jobs = (self.testbed.create_job(session, cells, request) for cells in levels)
-        self.testbed.run_jobs(app_process, locust, url, session, jobs)
 
     def examine_route(self, request: RouteRequest, session: str, record: _Record) -> None:
         """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
@@ -264,7 +253,7 @@ class Examination:
                     self.settings.gates,
                     lambda cell, is_needed: self._fits(record, planner, cell, is_needed=is_needed),
                 )
-                self._run_levels(app_process, locust, url, session, plan.levels(), request)
+                self.testbed.run_levels(app_process, locust, url, session, plan.levels(), request)
                 hold_time = plan.hold_time
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
@@ -298,10 +287,7 @@ class Examination:
         return not why
 
     def _wait_until_idle(self, client: httpx.Client) -> None:
-        """Wait until a black box answers as quickly as at rest, for a bounded time.
-
-        It may still work on abandoned requests.
-        """
+        """Wait until a black box answers as at rest: it may still work on abandoned requests."""
         if self.app.launch_mode != "url" or "async" not in self.idle_p90:
             return
         deadline = time.perf_counter() + _BLACK_BOX_IDLE_TIMEOUT
@@ -323,4 +309,41 @@ class Examination:
         ):
             with self.testbed.open_client(url) as client:
                 run_smoke_test(client, request, self.settings.selection.headers)
-            self._run_levels(app_process, locust, url, session, [(cell,)], request)
+            self.testbed.run_levels(app_process, locust, url, session, [(cell,)], request)
+
+
+def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]:
+    """Return the routes by the agent's app info, or by the OpenAPI document of a black box."""
+    selection, app, run = testbed.options.selection, testbed.app, testbed.run
+    is_module = app.launch_mode == "module"
+    if is_module:
+        app_info = app.read_app_info("idle", run.path) or {}
+        run.metadata["patient"]["framework"] = app_info.get("framework")
+        run.metadata["loop"] = app_info.get("loop") or run.metadata["loop"]
+    else:
+        app_info = {"openapi": fetch_openapi(client, selection.headers)}
+    declarations = (app_info.get("openapi"), app_info.get("routes"))
+    check = testbed.stop_request.raise_if_requested
+    route_requests = select_route_requests(*declarations, selection, check)
+    if not is_module and not selection.routes:
+        route_requests = skip_docs_routes(route_requests, client, selection.headers)
+    if not selection.routes and not selection.only:
+        listed = {request.route for request in route_requests}
+        route_requests += [
+            RouteRequest(route=name, path="", skipped=_UNSAFE_REASON)
+            for name in unsafe_routes(*declarations)
+            if name not in listed
+        ]
+    return route_requests
+
+
+def save_smoke_result(run: RunWriter, record: _Record, result: SmokeResult, log: RunLog) -> None:
+    """Record the smoke test; a coroutine that was never awaited makes any answer wrong."""
+    unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
+    fault = result.fault or next(iter(unawaited), "").removeprefix("RuntimeWarning: ") or None
+    record["skipped"] = None if fault else result.skipped
+    record["wrong"] = fault
+    record["polite"] = list(result.seconds)
+    record["status"] = result.status
+    record["notes"] = [result.note] if result.note else []
+    run.write_metadata()

@@ -8,17 +8,16 @@ import psutil
 
 
 def server_processes(url: str) -> list[psutil.Process]:
-    """Return who listens at a local URL, and their descendants; [] if the OS hides them."""
+    """Return the listeners at a local URL and their descendants; [] if the system hides them."""
     owners = _socket_owners(url)
     children = chain.from_iterable(map(descendant_processes, owners))
     return list({process.pid: process for process in (*owners, *children)}.values())
 
 
 def count_workers(url: str) -> int | None:
-    """Count the processes that take requests at a URL; None where the system hides them.
+    """Count the processes that take requests at a URL, not their supervisor; None where hidden.
 
-    A process that only supervises others does not count. Children that a server forks for its own
-    work share its socket and look like its workers.
+    Children that a server forks for its own work share its socket and look like its workers.
     """
     owners = _socket_owners(url)
     pids = {process.pid for process in owners}

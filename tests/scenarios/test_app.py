@@ -321,7 +321,7 @@ IMPORT = {
         (
             {**IMPORT, "message": "ModuleNotFoundError: No module named 'shop'"},
             3,
-            f"Searched in {ROOT}; to search in another folder: --app-dir",
+            f"Searched in {ROOT}. To search in another folder: --app-dir",
         ),
         ({**IMPORT, "kind": "attribute"}, 3, "does not exist"),
         (

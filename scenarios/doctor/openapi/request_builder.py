@@ -148,17 +148,13 @@ def _add_alternatives(
     request: RouteRequest, route: DeclaredRoute, selection: RouteSelection
 ) -> RouteRequest:
     """Add the likeliest values, and alternatives in case they are refused."""
-    first = _fill_parameters(request, route, selection)
-    distinct = {_request_key(first): first}
+    distinct = [_fill_parameters(request, route, selection)]
     for attempt in range(1, 1 + MAX_ALTERNATIVES):
         with contextlib.suppress(NoExample):
             candidate = _fill_parameters(request, route, selection, attempt)
-            distinct.setdefault(_request_key(candidate), candidate)
-    return replace(first, alternatives=tuple(distinct.values())[1:])
-
-
-def _request_key(request: RouteRequest) -> tuple[object, ...]:
-    return request.path, request.path_with_keys, *request.headers.items()
+            if candidate not in distinct:
+                distinct.append(candidate)
+    return replace(distinct[0], alternatives=tuple(distinct[1:]))
 
 
 def _fill_parameters(

@@ -38,10 +38,8 @@ def select_route_requests(
     routes = _declared_routes(document, handlers)
     parameters = [parameter["name"] for route in routes for parameter in route.parameters()]
     if unknown := [name for name in selection.params if name not in parameters]:
-        why, similar = (
-            f"no route has a parameter {unknown[0]!r}",
-            suggest_names(unknown[0], parameters),
-        )
+        similar = suggest_names(unknown[0], parameters)
+        why = f"no route has a parameter {unknown[0]!r}"
         raise UsageError(f"invalid --param: {why}. Similar: {similar}.")
     if not routes and not selection.routes:
         is_listed = document or handlers is not None
