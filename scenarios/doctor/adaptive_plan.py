@@ -142,10 +142,8 @@ def _is_known_unqueued(known: UnloadedLatency, top: InterimStats, few: InterimSt
 
 
 def _is_unexplained_plateau(top: InterimStats, few: InterimStats, known: UnloadedLatency) -> bool:
-    """Return whether neither users nor CPU explain many users' rate, which the few did not show.
-
-    Not valid after abandoned requests: the app may still work on them during the next level.
-    """
+    """Return whether neither users nor CPU explain many users' rate, which the few did not show."""
+    # After abandoned requests the app may still work on them during the next level
     is_valid = top.failures <= _MAX_FAILED_SHARE * top.successes and not top.abandoned
     is_shown_by_few = (
         not few.is_unqueued(known.worst_case) and top.rate <= (1 + SAME_RATE_TOLERANCE) * few.rate

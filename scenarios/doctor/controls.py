@@ -1,4 +1,4 @@
-"""The surroundings of an app under test: its address, its two neighbours, and a CPU meter.
+"""The surroundings of an app under test: address, processes, two neighbours, and a CPU meter.
 
 Our agent in an app that we start serves both neighbours. In a black box an unknown path is the
 `async` neighbour, else its OpenAPI document, else there is none; its CPU is read from outside.
@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from results.schema import Neighbour
 from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.server_processes import server_processes
 from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.tls import certificate_advice
@@ -191,3 +191,40 @@ def cpu_seconds(process: psutil.Process) -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
     return 0.0
+
+
+def server_processes(url: str) -> list[psutil.Process]:
+    """Return the listeners at a local URL and their descendants; [] if the system hides them."""
+    owners = _socket_owners(url)
+    children = chain.from_iterable(map(descendant_processes, owners))
+    return list({process.pid: process for process in (*owners, *children)}.values())
+
+
+def count_workers(url: str) -> int | None:
+    """Count the processes that take requests at a URL, not their supervisor; None where hidden.
+
+    Children that a server forks for its own work share its socket and look like its workers.
+    """
+    owners = _socket_owners(url)
+    pids = {process.pid for process in owners}
+    families = ({child.pid for child in descendant_processes(owner)} for owner in owners)
+    return sum(pids.isdisjoint(family) for family in families) or None
+
+
+def _socket_owners(url: str) -> list[psutil.Process]:
+    """Return the processes with a socket that listens at a URL's port, shared or their own."""
+    parts, owners = httpx.URL(url), []
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # another user's process, or already gone
+            sockets = process.net_connections("tcp")
+            if port in {it.laddr.port for it in sockets if it.status == psutil.CONN_LISTEN}:
+                owners.append(process)
+    return owners
+
+
+def descendant_processes(process: psutil.Process) -> list[psutil.Process]:
+    """Return all descendants of a process; [] if it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []

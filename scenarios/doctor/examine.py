@@ -20,6 +20,7 @@ from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.controls import (
+    count_workers,
     fetch_openapi,
     find_neighbours,
     readiness_path,
@@ -32,7 +33,6 @@ from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
 from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
 from scenarios.doctor.options import DoctorProgressListener, NoProgress
 from scenarios.doctor.retry import archive_attempt, session_interference
-from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     DoctorSettings,

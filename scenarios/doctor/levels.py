@@ -52,8 +52,8 @@ class LevelPlanner:
             return None
         return (
             f"its answer of {self.answer_bytes / 1e6:,.0f} MB is too large to load {users} times at"
-            f" once: at most {_MAX_BYTES_IN_FLIGHT // self.answer_bytes} are,"
-            f" {_MAX_BYTES_IN_FLIGHT / 1e6:,.0f} MB in all"
+            f" once: at most {_MAX_BYTES_IN_FLIGHT // self.answer_bytes}, or"
+            f" {_MAX_BYTES_IN_FLIGHT / 1e6:,.0f} MB"
         )
 
     @property

@@ -19,13 +19,18 @@ from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
 from scenarios.doctor.app import read_agent_file
-from scenarios.doctor.controls import cpu_seconds, create_cpu_meter, readiness_path, resolve_address
+from scenarios.doctor.controls import (
+    cpu_seconds,
+    create_cpu_meter,
+    descendant_processes,
+    readiness_path,
+    resolve_address,
+)
 from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.options import DoctorProgressListener
 from scenarios.doctor.retry import is_part_of_session
-from scenarios.doctor.server_processes import descendant_processes
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.preflight import open_http_client

@@ -17,9 +17,9 @@ from dotenv import dotenv_values
 from results.errors import AtonceError, ExitCode
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.commands import parse_options
+from scenarios.doctor.controls import count_workers, server_processes
 from scenarios.doctor.environment import find_interpreter, load_variables
 from scenarios.doctor.options import DoctorOptions
-from scenarios.doctor.server_processes import count_workers, server_processes
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system.child_process import supervised_process
 from scenarios.system.private_log import RunLog

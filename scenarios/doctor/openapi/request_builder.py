@@ -51,10 +51,7 @@ class DeclaredRoute:
         return self.name.partition(" ")[2]
 
     def parameters(self) -> list[dict[str, Any]]:
-        """Return path parameters, declared parameters and API keys; a later one replaces another.
-
-        Those that the path fills already are left out.
-        """
+        """Return path, declared and key parameters that the path lacks; of equal ones the last."""
         path_parameters = [
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
@@ -147,7 +144,6 @@ def _reject_unrequestable(route: DeclaredRoute) -> None:
 def _add_alternatives(
     request: RouteRequest, route: DeclaredRoute, selection: RouteSelection
 ) -> RouteRequest:
-    """Add the likeliest values, and alternatives in case they are refused."""
     distinct = [_fill_parameters(request, route, selection)]
     for attempt in range(1, 1 + MAX_ALTERNATIVES):
         with contextlib.suppress(NoExample):
@@ -161,10 +157,8 @@ def _fill_parameters(
     request: RouteRequest, route: DeclaredRoute, selection: RouteSelection, attempt: int = 0
 ) -> RouteRequest:
     """Fill in parameters and body; each attempt takes the next candidates. Raises NoExample."""
-    path, headers = request.path, dict[str, str]()
-    cookies: list[str] = []
-    query: list[tuple[str, str]] = []
-    keys: list[tuple[str, str]] = []
+    path, headers, cookies = request.path, dict[str, str](), list[str]()
+    query, keys = list[tuple[str, str]](), list[tuple[str, str]]()
     excluded_headers = _IGNORED_HEADERS | {name.lower() for name in selection.headers}
     for parameter in route.parameters():
         name = parameter["name"]
@@ -198,9 +192,8 @@ def _fill_parameters(
 
 
 def _append_query(path: str, query: list[tuple[str, str]]) -> str:
-    if not query:
-        return path
-    return path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
+    mark = "&" if "?" in path else "?"
+    return path + mark + urlencode(query, quote_via=quote, safe="*") if query else path
 
 
 def _encode_path(path: str) -> str:
@@ -211,8 +204,7 @@ def _encode_path(path: str) -> str:
 def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes | None, str | None]:
     """Return the body and its media type: the user's, an example, or made from the schema.
 
-    An optional body that cannot be made is left out. Raises NoExample if a required one cannot be
-    made, and UsageError for an invalid body of the user.
+    Raises NoExample if a required one cannot be made, UsageError for an invalid body of the user.
     """
     request = resolve_reference(route.document, (route.operation or {}).get("requestBody")) or {}
     content, is_required = request.get("content", {}), request.get("required")
@@ -240,14 +232,12 @@ def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes 
         raise NoExample(f"{error}: --body '{route.name}=@FILE'") from error
     if media != _FORM_MEDIA_TYPE:
         return json.dumps(value).encode(), media
-    pairs: list[tuple[str, str]] = []
-    for name, items in value.items():
-        pairs += [(name, url_value(it)) for it in (items if isinstance(items, list) else [items])]
-    return urlencode(pairs).encode(), media
+    fields = {name: it if isinstance(it, list) else [it] for name, it in value.items()}
+    texts = {name: list(map(url_value, items)) for name, items in fields.items()}
+    return urlencode(texts, doseq=True).encode(), media
 
 
 def _check_json_body(body: bytes, media: str, route: str) -> bytes:
-    """Return the user's own body. Raises UsageError for invalid JSON."""
     if media_family(media) == "json":
         try:
             json.loads(body)

@@ -31,8 +31,7 @@ def select_route_requests(
 ) -> list[RouteRequest]:
     """Return the requests of the routes to examine, in the app's order. Raises UsageError.
 
-    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts. Named
-    routes are examined even if they may change data, and then no others are.
+    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
     """
     document = openapi if isinstance(openapi, dict) else {}
     routes = _declared_routes(document, handlers)
@@ -218,14 +217,11 @@ def _find_named_routes(
 
 
 def _path_pattern(route: DeclaredRoute) -> str:
-    """Return a regular expression of the paths that a route answers."""
-    fixed = re.escape(
-        PATH_PARAMETER.sub(lambda hole: "\1" if hole[2] == "path" else "\0", route.template)
-    )
+    marked = PATH_PARAMETER.sub(lambda it: "\1" if it[2] == "path" else "\0", route.template)
+    fixed = re.escape(marked)
     fixed = fixed.rstrip("/") + "/.*" if route.method == "MOUNT" else fixed
     return fixed.replace("\0", "[^/]+").replace("\1", ".+")
 
 
 def _is_matching(route: DeclaredRoute, globs: Iterable[str]) -> bool:
-    """Return whether any glob matches the name or the path of a route."""
     return any(fnmatchcase(route.name, glob) or fnmatchcase(route.path, glob) for glob in globs)

@@ -48,17 +48,13 @@ class NoExample(Exception):  # noqa: N818 - not an error: the route is skipped
 
 @dataclass(frozen=True, slots=True)
 class SchemaPath:
-    """Where a value stands: its label for messages, and the references that led to it.
-
-    Mutable state, shared by all paths of a value: the step counter, and the references that each
-    reference reaches.
-    """
+    """Where a value stands. All paths of a value share the mutable counter and reachable_refs."""
 
     document: dict[str, Any]
-    label: str
-    followed_refs: tuple[str, ...] = ()
+    label: str  # for messages
+    followed_refs: tuple[str, ...] = ()  # that led here
     step_counter: Iterator[int] = field(default_factory=count)
-    reachable_refs: dict[str, set[str]] = field(default_factory=dict)
+    reachable_refs: dict[str, set[str]] = field(default_factory=dict)  # by reference
 
     def child_path(self, suffix: str) -> "SchemaPath":
         """Return the path of a part of this value."""
