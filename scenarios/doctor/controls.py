@@ -115,14 +115,9 @@ def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceEr
 
 def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
     """Return a neighbour without a rate: each level sets its own."""
+    route = f"GET /_atonce/{kind}"
     return Neighbour(
-        kind=kind,
-        route=f"GET /_atonce/{kind}",
-        path=path,
-        expects=expects,
-        rate=0.0,
-        connections=0,
-        status=status,
+        kind=kind, route=route, path=path, expects=expects, rate=0.0, connections=0, status=status
     )
 
 

@@ -18,14 +18,8 @@ from results.schema import Cell
 from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
+from scenarios.doctor import controls
 from scenarios.doctor.app import read_agent_file
-from scenarios.doctor.controls import (
-    cpu_seconds,
-    create_cpu_meter,
-    descendant_processes,
-    readiness_path,
-    resolve_address,
-)
 from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
@@ -96,7 +90,7 @@ class AppTestBed:
         self, session: str, *, with_watchdog: bool
     ) -> Iterator[tuple[SupervisedProcess | None, str]]:
         """Run the app, ready to answer; a URL runs already."""
-        url, port = resolve_address(self.app)
+        url, port = controls.resolve_address(self.app)
         if self.app.launch_mode == "url":
             yield None, url
             return
@@ -104,7 +98,7 @@ class AppTestBed:
             session, self.run.path, self.secret, watch=with_watchdog
         )
         log = RunLog.from_here(self.run.path / "log.txt")
-        path = readiness_path(self.app, self.secret)
+        path = controls.readiness_path(self.app, self.secret)
         timeout = min(_STARTUP_TIMEOUT, self.options.budget)
         self.report_step(f"starting the app for {session}")
         started = time.perf_counter()
@@ -135,13 +129,16 @@ class AppTestBed:
 
     def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
         """Wait for work after the start, like filling a cache; once if the app never idles."""
-        processes = [head := psutil.Process(app_process.pid), *descendant_processes(head)]
+        processes = [head := psutil.Process(app_process.pid), *controls.descendant_processes(head)]
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
         while self.can_become_idle:
             self.raise_if_stopped()
-            before = sum(map(cpu_seconds, processes))
+            before = sum(map(controls.cpu_seconds, processes))
             time.sleep(_IDLE_POLL_SECONDS)
-            if sum(map(cpu_seconds, processes)) - before <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS:
+            if (
+                sum(map(controls.cpu_seconds, processes)) - before
+                <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS
+            ):
                 return
             self.can_become_idle = time.perf_counter() < deadline
 
@@ -218,7 +215,7 @@ class AppTestBed:
         request: RouteRequest | None = None,
     ) -> None:
         """Run levels one after another; the next is chosen when the last has been measured."""
-        record_sample = create_cpu_meter(self.app, self.run.path, session, url)
+        record_sample = controls.create_cpu_meter(self.app, self.run.path, session, url)
 
         def check_and_sample() -> None:
             self.raise_if_stopped()

@@ -36,7 +36,7 @@ class DeclaredRoute:
     name: str
     template: str  # its path as declared, with convertors
     document: dict[str, Any]
-    operation: dict[str, Any] | None  # its parameters have no references
+    operation: dict[str, Any]  # its parameters have no references
     handler: dict[str, Any]  # its entry in the app info
     is_named: bool = False
 
@@ -56,7 +56,7 @@ class DeclaredRoute:
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
         ]
-        declared = (self.operation or {}).get("parameters", [])
+        declared = self.operation.get("parameters", [])
         schemes = self.security_schemes()
         keys = [{**it, "secret": True} for it in schemes if it.get("type") == "apiKey"]
         by_key = {
@@ -73,7 +73,7 @@ class DeclaredRoute:
 
     def security_schemes(self) -> list[dict[str, Any]]:
         """Return the security schemes that the route, or else the document, requires."""
-        requirements = (self.operation or {}).get("security", self.document.get("security"))
+        requirements = self.operation.get("security", self.document.get("security"))
         listed = requirements if isinstance(requirements, list) else []
         names = dict.fromkeys(chain.from_iterable(it for it in listed if isinstance(it, dict)))
         references = [{"$ref": f"#/components/securitySchemes/{name}"} for name in names]
@@ -88,24 +88,23 @@ def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
 
 
 def build_request(route: DeclaredRoute, selection: RouteSelection) -> RouteRequest:
-    """Build the request for a route; `skipped` is set if none can be made."""
-    handler = route.handler
-    request = RouteRequest(
-        route=route.name,
-        path=_encode_path(route.path),
-        is_async=handler.get("is_async"),
-        file=handler.get("file"),
-        line=handler.get("line"),
-    )
+    """Build the request for a route and its alternatives, or one that says why it is skipped."""
+    is_async, file, line = map(route.handler.get, ("is_async", "file", "line"))
+    path = _encode_path(route.path)
+    request = RouteRequest(route=route.name, path=path, is_async=is_async, file=file, line=line)
     try:
-        flags = map(_credential_flag, route.security_schemes())
+        flags = tuple(filter(str.isprintable, map(_credential_flag, route.security_schemes())))
         request = replace(
-            request,
-            credential_flags=tuple(filter(str.isprintable, flags)),
-            declared_type=_declared_media_type(route),
+            request, credential_flags=flags, declared_type=_declared_media_type(route)
         )
         _reject_unrequestable(route)
-        return _add_alternatives(request, route, selection)
+        distinct = [_fill_parameters(request, route, selection)]
+        for attempt in range(1, 1 + MAX_ALTERNATIVES):
+            with contextlib.suppress(NoExample):
+                candidate = _fill_parameters(request, route, selection, attempt)
+                if candidate not in distinct:
+                    distinct.append(candidate)
+        return replace(distinct[0], alternatives=tuple(distinct[1:]))
     except NoExample as error:
         why = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
@@ -133,24 +132,12 @@ def _reject_unrequestable(route: DeclaredRoute) -> None:
     if route.method == "MOUNT":
         example = f"--route 'GET {route.path.rstrip('/')}/...'"
         raise NoExample(f"mounted files, or an app without a list of routes: {example} names one")
-    is_hidden = route.handler.get("hidden") and route.operation is None and route.document
+    is_hidden = route.handler.get("hidden") and route.document and not route.operation
     if is_hidden and not route.is_named:
         raise NoExample(
             "hidden from the OpenAPI document, so its parameters are unknown: --route"
             f" '{route.name}' requests it without any"
         )
-
-
-def _add_alternatives(
-    request: RouteRequest, route: DeclaredRoute, selection: RouteSelection
-) -> RouteRequest:
-    distinct = [_fill_parameters(request, route, selection)]
-    for attempt in range(1, 1 + MAX_ALTERNATIVES):
-        with contextlib.suppress(NoExample):
-            candidate = _fill_parameters(request, route, selection, attempt)
-            if candidate not in distinct:
-                distinct.append(candidate)
-    return replace(distinct[0], alternatives=tuple(distinct[1:]))
 
 
 def _fill_parameters(
@@ -206,7 +193,7 @@ def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes 
 
     Raises NoExample if a required one cannot be made, UsageError for an invalid body of the user.
     """
-    request = resolve_reference(route.document, (route.operation or {}).get("requestBody")) or {}
+    request = resolve_reference(route.document, route.operation.get("requestBody")) or {}
     content, is_required = request.get("content", {}), request.get("required")
     form = _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None
     media = next((item for item in content if media_family(item) == "json"), form)
@@ -253,7 +240,7 @@ def _declared_media_type(route: DeclaredRoute) -> str | None:
     file, a page, a redirect. Raises NoExample for a declared stream.
     """
     content: dict[str, dict[str, Any]] = {}
-    for status, answer in (route.operation or {}).get("responses", {}).items():
+    for status, answer in route.operation.get("responses", {}).items():
         if str(status).startswith("2"):
             content |= (resolve_reference(route.document, answer) or {}).get("content") or {}
     if content and all(media.partition(";")[0].lower() in STREAM_MEDIA_TYPES for media in content):

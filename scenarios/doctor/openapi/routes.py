@@ -95,7 +95,7 @@ def _declared_routes(
     for name in operations:
         entries.setdefault(name, (name.partition(" ")[2], {}))
     return [
-        DeclaredRoute(name, template, document, operations.get(name), handler)
+        DeclaredRoute(name, template, document, operations.get(name, {}), handler)
         for name, (template, handler) in entries.items()
         if name.partition(" ")[2].startswith("/") and name.isprintable()
     ]
@@ -210,7 +210,7 @@ def _find_named_routes(
             if is_method and re.fullmatch(_path_pattern(route), plain_path):
                 return [replace(route, name=name, template=path, is_named=True)]
         if not routes:
-            return [DeclaredRoute(name, path, document, None, {})]
+            return [DeclaredRoute(name, path, document, {}, {})]
     hint = " A * stands for routes that change nothing." if "*" in name else ""
     similar = suggest_names(name, (route.name for route in http_routes))
     raise UsageError(f"invalid --route: the app has no {name!r}.{hint} Similar: {similar}.")
