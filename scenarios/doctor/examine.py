@@ -19,20 +19,14 @@ from results.records import TABLES
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
-from scenarios.doctor.controls import (
-    count_workers,
-    fetch_openapi,
-    find_neighbours,
-    readiness_path,
-    skip_docs_routes,
-)
+from scenarios.doctor.controls import count_workers, find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
-from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
+from scenarios.doctor.openapi.smoke_test import find_accepted_request, run_smoke_test
 from scenarios.doctor.options import DoctorProgressListener, NoProgress
 from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     DoctorSettings,
@@ -52,7 +46,6 @@ from scenarios.system.private_log import RunLog
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
 _BLACK_BOX_IDLE_TIMEOUT = 30.0  # seconds
 _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
-_UNSAFE_REASON = "its method may change data; name it with --route to examine it"
 _Record = dict[str, Any]  # what run.json keeps of a route
 
 
@@ -310,40 +303,3 @@ class Examination:
             with self.testbed.open_client(url) as client:
                 run_smoke_test(client, request, self.settings.selection.headers)
             self.testbed.run_levels(app_process, locust, url, session, [(cell,)], request)
-
-
-def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]:
-    """Return the routes by the agent's app info, or by the OpenAPI document of a black box."""
-    selection, app, run = testbed.options.selection, testbed.app, testbed.run
-    is_module = app.launch_mode == "module"
-    if is_module:
-        app_info = app.read_app_info("idle", run.path) or {}
-        run.metadata["patient"]["framework"] = app_info.get("framework")
-        run.metadata["loop"] = app_info.get("loop") or run.metadata["loop"]
-    else:
-        app_info = {"openapi": fetch_openapi(client, selection.headers)}
-    declarations = (app_info.get("openapi"), app_info.get("routes"))
-    check = testbed.stop_request.raise_if_requested
-    route_requests = select_route_requests(*declarations, selection, check)
-    if not is_module and not selection.routes:
-        route_requests = skip_docs_routes(route_requests, client, selection.headers)
-    if not selection.routes and not selection.only:
-        listed = {request.route for request in route_requests}
-        route_requests += [
-            RouteRequest(route=name, path="", skipped=_UNSAFE_REASON)
-            for name in unsafe_routes(*declarations)
-            if name not in listed
-        ]
-    return route_requests
-
-
-def save_smoke_result(run: RunWriter, record: _Record, result: SmokeResult, log: RunLog) -> None:
-    """Record the smoke test; a coroutine that was never awaited makes any answer wrong."""
-    unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
-    fault = result.fault or next(iter(unawaited), "").removeprefix("RuntimeWarning: ") or None
-    record["skipped"] = None if fault else result.skipped
-    record["wrong"] = fault
-    record["polite"] = list(result.seconds)
-    record["status"] = result.status
-    record["notes"] = [result.note] if result.note else []
-    run.write_metadata()
