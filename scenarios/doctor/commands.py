@@ -75,9 +75,8 @@ def parse_options(options: DoctorOptions) -> DoctorSettings:
     budget, shortest = parse_duration(options.budget), SETUP_SECONDS + MIN_ROUTE_SECONDS
     if budget < shortest:
         raise UsageError(
-            f"--budget {options.budget} is too short for any route: the app's start, its neighbours"
-            f" at rest and one route take about {shortest:.0f} s. Use at least: --budget"
-            f" {shortest:.0f}s"
+            f"invalid --budget {options.budget}: too short for any route. The app's start and one"
+            f" route take about {shortest:.0f} s. Example: --budget {shortest:.0f}s"
         )
     secrets = (*app.env.values(), *selection.headers.values(), *selection.params.values())
     return DoctorSettings(
@@ -95,8 +94,8 @@ def _parse_doctor_gate(text: str) -> Gate:
     gate = parse_gate(text)
     if gate.level and gate.level.amount > _MAX_GATE_AMOUNTS[gate.level.unit]:
         raise UsageError(
-            f"invalid gate {gate.expression!r}: more load than the doctor sends, which is at most"
-            f" {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
+            f"invalid gate {gate.expression!r}: the doctor sends at most {MANY_USERS}u, or"
+            f" {MAX_GENERATOR_RATE:g}/s."
         )
     return gate
 
