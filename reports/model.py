@@ -62,7 +62,7 @@ class Report:
     @property
     def charted_metrics(self) -> RunMetrics:
         """Metrics for the charts; of a diagnosed app only its worst routes."""
-        if self.run_metrics.run["command"] != "doctor":
+        if self.run_metrics.run.command != "doctor":
             return self.run_metrics
         worst_routes = [
             finding.route
@@ -79,10 +79,10 @@ class Report:
         """
         # With `doctor`, an unfinished cell only leaves its route unknown.
         run, level = self.run_metrics.run, self.trust.trust_level
-        is_missing_cells = self.run_metrics.unfinished_cells and run["command"] != "doctor"
+        is_missing_cells = self.run_metrics.unfinished_cells and run.command != "doctor"
         verdicts = {finding.verdict for finding in self.findings}
         if (
-            run["status"] != Status.COMPLETE
+            run.status != Status.COMPLETE
             or is_missing_cells
             or not all(goal.is_met for goal in self.goals)
             or verdicts == {Verdict.UNTRUSTED}
@@ -96,7 +96,7 @@ class Report:
 
 def order_findings(report: Report) -> list[Finding]:
     """Return findings, most served at once first; none of a doctor run or of single claims."""
-    if report.run_metrics.run["command"] in {"claims", "doctor"}:
+    if report.run_metrics.run.command in {"claims", "doctor"}:
         return []
     return sorted(report.findings, key=lambda finding: -(finding.route.served_at_once or 0))
 

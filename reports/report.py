@@ -17,7 +17,7 @@ def build_report(path: Path) -> Report:
     run_data = load_run(path)
     run_metrics = compute_metrics(run_data)
     trust_report = assess_trust(run_metrics)
-    if run_metrics.run["command"] == "doctor":
+    if run_metrics.run.command == "doctor":
         return Report(
             path,
             run_metrics,
@@ -27,7 +27,7 @@ def build_report(path: Path) -> Report:
             background=describe_idle_holds(run_data),
         )
     findings = tuple(build_finding(route, trust_report.trust_level) for route in run_metrics.routes)
-    claim_ids = run_metrics.run.get("claims") or [
+    claim_ids = run_metrics.run.claims or [
         claim.id for claim in CLAIMS if run_metrics.is_planned(claim.needs)
     ]
     planned_claims = (
@@ -40,5 +40,5 @@ def build_report(path: Path) -> Report:
         trust_report,
         findings,
         claims,
-        selfcheck_goals(run_data) if run_metrics.run["command"] == "selfcheck" else (),
+        selfcheck_goals(run_data) if run_metrics.run.command == "selfcheck" else (),
     )

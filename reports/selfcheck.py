@@ -84,7 +84,7 @@ def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
     path = urlsplit(cell.path).path
     if path.startswith("/places/"):
         return int(path.rpartition("/")[2]), True
-    runtime = run_data.run.get("targets", {}).get("fastapi", {})
+    runtime = run_data.run.runtime("fastapi")
     return int(expected_limit(path.strip("/"), runtime)[0] or 0), False
 
 
@@ -190,7 +190,7 @@ def _open_load_goals(
     query = parse_qs(urlsplit(cell.path).query)
     stops: StopTimes = ()
     if "freeze_at" in query:
-        stops = run_data.run.get("targets", {}).get("places", {}).get("frozen", [])
+        stops = run_data.run.runtime("places").frozen
     d = _mean_completion_gap(window, c, stops) if "seconds" in query else None
     if d is None or cell.arrivals is None:
         return

@@ -1,11 +1,11 @@
 """The stored runs: a list, one run's facts, and the run that a name means. Never writes."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from results.errors import AtonceError, ExitCode
+from results.run_info import encode_run_info
+from results.schema import Status
 from results.store import newest_run, no_run_error, read_run
 
 _RUN_COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
@@ -34,49 +34,34 @@ def format_run_list(root: Path) -> Iterator[str]:
     for path in paths:
         try:
             run = read_run(path)
-            started = str(run["started"]).partition("+")[0].replace("T", " ")
-            cells, took = len(run["plan"]["cells"]), run.get("seconds")
-            seconds = "-" if took is None else f"{took:.1f}"
-            facts = [started, _run_label(run), str(cells), seconds, str(run["status"])]
+            started = run.started.partition("+")[0].replace("T", " ")
+            seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
+            facts = [started, run.label, str(len(run.plan.cells)), seconds, str(run.status)]
         except AtonceError as error:
             facts = [*"----", f"not readable: {error.sentence}"]
-        except (KeyError, TypeError, ValueError):
-            facts = [*"----", "not readable: its run.json was cut or edited"]
         yield _RUN_COLUMNS.format(path.name, *facts)
-
-
-def _run_label(run: dict[str, Any]) -> str:
-    return f"{run['command']} {run['scenario']}" if run.get("scenario") else str(run["command"])
 
 
 def describe_run(path: Path) -> Iterator[str]:
     """Yield a run's plan, place and versions, and its files."""
     run = read_run(path)
-    try:
-        machine = [f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")]
-        packages = [f"{name} {version}" for name, version in run["packages"].items() if version]
-        is_running = run["status"] == "running"
-        lines = {
-            "run": run["run"],
-            "what": _run_label(run),
-            "status": run["status"]
-            + (" (never closed: still running, or killed)" if is_running else ""),
-            "started": run["started"],
-            "target": run.get("host") or f"the bundled app, {run['loop']} loop",
-            "seed": run["seed"],
-            "connections": run["connections"],
-            "machine": ", ".join(machine),
-            "packages": ", ".join(packages),
-            "cells": " ".join(f"[{cell['name']}]" for cell in run["plan"]["cells"]),
-        }
-        troubles = list(run["troubles"])
-    except (KeyError, TypeError, AttributeError) as error:
-        sentence = (
-            f"{path} cannot be shown: its run.json was cut or edited ({error}). Copy the run again."
-        )
-        raise AtonceError(sentence, ExitCode.USAGE) from error
+    machine = {name: getattr(run.machine, name) for name in ("system", "python", "cpus")}
+    packages = [f"{name} {version}" for name, version in run.packages.items() if version]
+    is_running = run.status is Status.RUNNING
+    lines = {
+        "run": run.run,
+        "what": run.label,
+        "status": run.status + (" (never closed: still running, or killed)" if is_running else ""),
+        "started": run.started,
+        "target": run.host or f"the bundled app, {run.loop} loop",
+        "seed": run.seed,
+        "connections": run.connections,
+        "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
+        "packages": ", ".join(packages),
+        "cells": " ".join(f"[{cell.name}]" for cell in run.plan.cells),
+    }
     yield from (f"{name:<12} {value}" for name, value in lines.items())
-    yield from (f"{'trouble':<12} {sentence}" for sentence in troubles)
+    yield from (f"{'trouble':<12} {sentence}" for sentence in run.troubles)
     for file in sorted(path.rglob("*")):
         if file.is_file() and "report" not in file.relative_to(path).parts:
             yield f"{'file':<12} {file.relative_to(path)}  {file.stat().st_size:,} bytes"
@@ -84,4 +69,4 @@ def describe_run(path: Path) -> Iterator[str]:
 
 def run_json_text(path: Path) -> str:
     """Return run.json as stored, for programs."""
-    return json.dumps(read_run(path), indent=1)
+    return encode_run_info(read_run(path))

@@ -12,7 +12,8 @@ import msgspec
 
 # History of the format
 # 7 - the lines that an app's processes write (holds/, and probe/ of a run not yet closed) are
-#     objects, which name their fields, and no longer lists
+#     objects, which name their fields, and no longer lists; keys of run.json were renamed: acts,
+#     asks, told, patient, rest and, of routes, act, wrong, unfit, polite (results/run_info.py)
 # 6 - load.parquet counts how often the container's CPU limit ran out (marks); a cell may go on
 #     until whole rounds of all its users are answered, `longest` seconds at most
 # 5 - probe.parquet has the CPU of the loop's own thread, and threads and queue of the fullest pool

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from results import records
+from results.run_info import Runtime
 from results.spool import SpoolReader, read_spool
 
 BATCH_ROWS = 16_384  # requests that are built at a time
@@ -66,7 +67,7 @@ class RunSpools:
     def __init__(self, path: Path, origin: float) -> None:
         self.path, self.origin, self.reader = path, origin, SpoolReader()
         self.traces = RequestLineStore[records.Trace](records.Trace)
-        self.targets: dict[str, Any] = {}
+        self.targets: dict[str, Runtime] = {}
         self.probe = list(self._read_probe())
         self.load = list(self._read_load())
         self.samples = self._read_samples()
@@ -93,10 +94,11 @@ class RunSpools:
                         if seq.isdecimal():
                             self.traces.put(worker, int(seq), line)
                     case records.Runtime(facts=facts):
-                        self.targets[variant] = {**self.targets.get(variant, {}), **facts}
+                        known = msgspec.to_builtins(self.targets.get(variant, Runtime()))
+                        self.targets[variant] = msgspec.convert({**known, **facts}, Runtime)
                     case records.Frozen(begin=begin, end=end):
-                        periods = self.targets.setdefault(variant, {}).setdefault("frozen", [])
-                        periods.append([begin - self.origin, end - self.origin])
+                        period = begin - self.origin, end - self.origin
+                        self.targets.setdefault(variant, Runtime()).frozen.append(period)
                     case records.ProcessSample():
                         state = {**asdict(line), "t": line.t - self.origin}
                         yield records.ProbeRow(variant=variant, pid=int(pid), **state)

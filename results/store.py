@@ -16,21 +16,23 @@ from typing import Any
 
 from results.errors import AtonceError, ExitCode
 from results.records import TABLES, LoadRow, ProbeRow, Row, Sample, column_types
-from results.schema import FORMAT_VERSION, Status
+from results.run_info import (
+    RunInfo,
+    SessionAnswers,
+    SkippedSession,
+    decode_run_info,
+    encode_run_info,
+)
+from results.schema import FORMAT_VERSION, Cell, Status
 from results.spool_tables import RunSpools
 
 
 class RunWriter:
-    """The folder of one run while it is written."""
+    """The folder of one run while it is written; `info` becomes its run.json."""
 
     def __init__(self, path: Path, command: str) -> None:
-        self.path = path
-        self.metadata: dict[str, Any] = {
-            "format": FORMAT_VERSION,
-            "run": path.name,
-            "command": command,
-            "troubles": [],
-        }
+        self.path, self.info = path, RunInfo()
+        self.describe(RunInfo(command=command))
 
     @classmethod
     def create(cls, root: Path, command: str) -> "RunWriter":
@@ -47,51 +49,57 @@ class RunWriter:
             raise AtonceError(sentence, ExitCode.USAGE) from error
         return cls(path, command)
 
-    def open(self, **metadata: Any) -> None:
+    def describe(self, info: RunInfo) -> None:
+        """Set what run.json says; the run keeps its name, and its command if `info` has none."""
+        info.format, info.run = FORMAT_VERSION, self.path.name
+        info.command = info.command or self.info.command
+        self.info = info
+
+    def open(self, info: RunInfo) -> None:
         """Write run.json for the first time; the run's clock starts here."""
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.metadata |= {"status": Status.RUNNING, "started": started}
-        self.metadata |= {"origin": time.perf_counter(), **metadata}
-        self.write_metadata()
+        self.describe(info)
+        info.started = datetime.now(UTC).isoformat(timespec="seconds")
+        info.origin = time.perf_counter()
+        self.write_info()
 
-    def extend_plan(self, cells: list[dict[str, Any]]) -> None:
+    def extend_plan(self, cells: Iterable[Cell]) -> None:
         """Add cells that follow from what was measured so far."""
-        self.metadata["plan"]["cells"] = [*self.metadata["plan"]["cells"], *cells]
-        self.write_metadata()
+        self.info.plan.cells += cells
+        self.write_info()
 
-    def add_answers(self, session: str, answers: list[dict[str, Any]], log: str) -> None:
+    def add_answers(self, session: str, answers: SessionAnswers) -> None:
         """Keep the app's answers to a session's extra requests, and its log's warnings."""
-        self.metadata.setdefault("told", {})[session] = {"answers": answers, "log": log}
-        self.write_metadata()
+        self.info.answers[session] = answers
+        self.write_info()
 
-    def skip_session(self, session: str, why: str, cells: list[str]) -> None:
+    def skip_session(self, session: str, skipped: SkippedSession) -> None:
         """Remove the cells of a session whose parts the target lacks, and keep the reason."""
-        plan = self.metadata["plan"]
-        plan["cells"] = [cell for cell in plan["cells"] if cell["name"] not in cells]
-        self.metadata["acts"] = [name for name in self.metadata["acts"] if name != session]
-        self.metadata["skipped"][session] = {"why": why, "cells": cells}
-        self.write_metadata()
+        plan = self.info.plan
+        plan.cells = [cell for cell in plan.cells if cell.name not in skipped.cells]
+        self.info.sessions.remove(session)
+        self.info.skipped[session] = skipped
+        self.write_info()
 
     def add_warning(self, sentence: str) -> None:
         """Keep a sentence about a problem."""
-        self.metadata["troubles"].append(sentence)
+        self.info.troubles.append(sentence)
 
     def close(self, status: Status) -> None:
         """Seal the spools, write run.json, and only then remove them: a crash loses nothing."""
-        spools = RunSpools(self.path, self.metadata["origin"])
+        spools = RunSpools(self.path, self.info.origin)
         write_table(self.path / "samples.parquet", Sample, spools.samples)
         write_table(self.path / "load.parquet", LoadRow, [spools.load])
         write_table(self.path / "probe.parquet", ProbeRow, [spools.probe])
-        self.metadata["troubles"] += spools.warnings
-        seconds = time.perf_counter() - self.metadata["origin"]
-        self.metadata |= {"status": status, "seconds": seconds, "targets": spools.targets}
-        self.write_metadata()
+        self.info.troubles += spools.warnings
+        self.info.seconds = time.perf_counter() - self.info.origin
+        self.info.status, self.info.targets = status, spools.targets
+        self.write_info()
         for name in TABLES:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
-    def write_metadata(self) -> None:
+    def write_info(self) -> None:
         """Replace run.json atomically."""
-        write_atomic(self.path / "run.json", json.dumps(self.metadata, indent=1).encode())
+        write_atomic(self.path / "run.json", encode_run_info(self.info).encode())
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -105,11 +113,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
-def read_run(path: Path) -> dict[str, Any]:
-    """Return a run's metadata. Raises AtonceError if there is none, or its format is newer."""
+def read_run(path: Path) -> RunInfo:
+    """Return what run.json says. Raises AtonceError if it is missing, edited, or too new."""
     try:
-        metadata = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        version = metadata["format"]
+        text = (path / "run.json").read_text(encoding="utf-8")
+        version = json.loads(text)["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         sentence = (
             f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one"
@@ -125,7 +133,18 @@ def read_run(path: Path) -> dict[str, Any]:
             f" {FORMAT_VERSION}. Upgrade atonce to read it."
         )
         raise AtonceError(sentence, ExitCode.USAGE)
-    return dict(metadata)
+    try:
+        return decode_run_info(text)
+    except ValueError as error:
+        raise damaged_run_error(path, str(error)) from error
+
+
+def damaged_run_error(path: Path, why: str) -> AtonceError:
+    """Return the error for a run that was cut or edited."""
+    return AtonceError(
+        f"{path} cannot be read: {why}. Copy the run again, or make a new one: atonce reproduce",
+        ExitCode.USAGE,
+    )
 
 
 def newest_run(root: Path) -> Path:

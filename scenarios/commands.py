@@ -72,7 +72,7 @@ def prepare_external_run(
         trust=run_options.trust,
     )
     run = RunWriter.create(out or default_root(), run_options.scenario)
-    run.metadata["command"] = "run"
+    run.info.command = "run"
     return run, return_error(partial(execute_plan, plan, settings, run))
 
 

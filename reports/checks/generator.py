@@ -45,7 +45,7 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
     for part in run_metrics.unfinished_cells:
         yield Check(title, None, _ALL_SENT, "", _FINISH, unknown=reason, cell=part.cell)
     # A run of questions alone measures no cell.
-    answered = run_metrics.run.get("told") or run_metrics.run.get("skipped")
+    answered = run_metrics.run.answers or run_metrics.run.skipped
     if not run_metrics.cell_counts and (run_metrics.unfinished_cells or not answered):
         yield Check(title, 1.0, _ALL_SENT, "no cell was measured to its end", _FINISH)
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from reports.checks.model import Check, MeasuredCell, measured_cells, set_cell
 from reports.formatting import format_count, format_number, format_seconds
 from reports.metrics.model import RunMetrics
+from results.run_info import Clock
 from results.thresholds import MIN_WINDOW_SECONDS
 
-_REQUIRED_FACTS = {
-    "machine": ("python", "cpus", "system"),
-    "packages": ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent"),
-}
+_MACHINE_FACTS = ("python", "cpus", "system")
+_NAMED_PACKAGES = ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent")
 _RUNTIME_FACTS = ("loop", "http_parser", "thread_tokens", "executor_size")
 _NEEDED_CORES = 2.0  # cores
 _NOT_REPORTED = "neither the system nor the target reports it"
@@ -22,12 +21,12 @@ _QUIET_MACHINE = "Stop other programs on this machine, or measure on one that is
 
 def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     """Check the run as a whole and the machine during every cell: V1, V10 and V22."""
-    machine = run_metrics.run["machine"]
-    yield from _check_clock(machine.get("clock") or {})
-    title, value = "V10 load before", machine.get("busy_before")
+    machine = run_metrics.run.machine
+    yield from _check_clock(machine.clock)
+    title, value = "V10 load before", machine.busy_before
     meaning = "{} of all cores were busy just before the run"
     yield Check(title, value, (0.3, 1.0), meaning, _QUIET_MACHINE, unknown=_NOT_REPORTED)
-    limit = machine.get("cpu_limit")
+    limit = machine.cpu_limit
     for cell in measured_cells(run_metrics):
         if not cell.counts.is_neighbour_cell:
             yield from set_cell(cell.counts.cell, _check_machine(cell, limit))
@@ -41,13 +40,17 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     yield _check_origin(run_metrics)
 
 
-def _check_clock(clock: dict[str, float]) -> Iterator[Check]:
-    value, meaning = clock.get("resolution"), "the clock advances in steps of {}"
+def _check_clock(clock: Clock | None) -> Iterator[Check]:
+    value, meaning = clock.resolution if clock else None, "the clock advances in steps of {}"
     limits = (1e-6, 100 * 1e-6)
     yield Check(
         "V1 clock", value, limits, meaning, _SOUND_CLOCK, _format_nanoseconds, _NOT_REPORTED
     )
-    value, meaning, limits = clock.get("backward"), "the clock went back {} times", (0.0, 0.0)
+    value, meaning, limits = (
+        clock.backward if clock else None,
+        "the clock went back {} times",
+        (0.0, 0.0),
+    )
     title = "V1 clock, backward steps"
     yield Check(title, value, limits, meaning, _SOUND_CLOCK, format_number, _NOT_REPORTED)
 
@@ -92,11 +95,11 @@ def _format_cores(limit: float | None) -> str:
 
 def _check_pinning(run_metrics: RunMetrics) -> Check:
     """Check that the app had its planned core; its processes report where they ran."""
-    planned, unpinned = run_metrics.run["machine"].get("app_core"), run_metrics.run.get("unpinned")
+    planned, unpinned = run_metrics.run.machine.app_core, run_metrics.run.unpinned
     cores = [
-        target["cpus"]
-        for name, target in run_metrics.run.get("targets", {}).items()
-        if target.get("cpus") and name not in (unpinned or [])
+        target.cpus
+        for name, target in run_metrics.run.targets.items()
+        if target.cpus and name not in unpinned
     ]
     misplaced = [cpus for cpus in cores if cpus != [planned]]
     meaning = f"the app ran on core {planned}, as planned"
@@ -115,18 +118,20 @@ def _check_pinning(run_metrics: RunMetrics) -> Check:
 def _check_origin(run_metrics: RunMetrics) -> Check:
     """Check that all that affects the results is recorded, even that a package is absent."""
     run = run_metrics.run
-    targets, foreign, has_probe = run.get("targets"), run.get("host"), run.get("probe") is not False
-    facts = ("seed", "schedule", "loop", "workers", "connections", "plan")
-    missing = [name for name in facts if name not in run]
-    for section, names in _REQUIRED_FACTS.items():
-        missing += [name for name in names if name not in run.get(section, {})]
-    for variant, runtime in (targets or {}).items():
-        missing += [f"{variant}: {name}" for name in _RUNTIME_FACTS if runtime.get(name) is None]
-        ran = str(runtime.get("loop")).partition(".")[0]
-        if run.get("loops", {}).get(variant, run.get("loop")) not in {ran, "unknown"}:
+    targets, foreign, has_probe = run.targets, run.host, run.probe
+    facts = ("schedule", "loop", "workers", "connections")
+    missing = [name for name in facts if not getattr(run, name)]
+    missing += [name for name in _MACHINE_FACTS if not getattr(run.machine, name)]
+    missing += [name for name in _NAMED_PACKAGES if name not in run.packages]
+    for variant, runtime in targets.items():
+        missing += [
+            f"{variant}: {name}" for name in _RUNTIME_FACTS if getattr(runtime, name) is None
+        ]
+        ran = str(runtime.loop).partition(".")[0]
+        if run.loops.get(variant, run.loop) not in {ran, "unknown"}:
             missing.append(f"{variant}: the requested loop (it ran {ran})")
     if targets and has_probe:
-        unseen = [session for session in run.get("acts", []) if session not in targets]
+        unseen = [session for session in run.sessions if session not in targets]
         missing += [f"{session}: what ran, its probe left no record" for session in unseen]
     if not targets and not foreign and has_probe:
         missing.append("what ran inside the target: its probe left no record")

@@ -144,7 +144,7 @@ class MeasuredCell:
     @property
     def is_doctor(self) -> bool:
         """Whether the doctor measured it: the app may have its database on this machine."""
-        return bool(self.run_metrics.run["command"] == "doctor")
+        return bool(self.run_metrics.run.command == "doctor")
 
 
 def measured_cells(run_metrics: RunMetrics) -> list[MeasuredCell]:

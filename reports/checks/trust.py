@@ -22,14 +22,14 @@ def assess_trust(run_metrics: RunMetrics) -> TrustReport:
     """Check every cell that was measured, and the run as a whole."""
     checks, cells = (
         tuple(item for check in CHECKS for item in check(run_metrics)),
-        map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
+        map(Cell.from_dict, run_metrics.run.plan.cells),
     )
     separate: list[Cell] = []
-    if run_metrics.run["command"] == "doctor":
+    if run_metrics.run.command == "doctor":
         # Each route is separate: a failure in its cells removes its verdict only.
         checks = tuple(item for item in checks if item.id in _LOAD_CHECKS)
         separate = [item for item in cells if item.scenario is not Scenario.NEIGHBOURS]
-    elif run_metrics.run["command"] == "reproduce" and run_metrics.routes:
+    elif run_metrics.run.command == "reproduce" and run_metrics.routes:
         separate = [item for item in cells if is_experiment(item.variant)]
     return TrustReport(
         checks,

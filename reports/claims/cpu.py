@@ -88,7 +88,7 @@ def _judge_process_pool_frees(run_metrics: RunMetrics) -> PartResult:
     """Expect a calm neighbour, and served at once nearer to the cores than to 1, as a ratio."""
     measured = measured_route(run_metrics, _VARIANT)
     level, served = measured.level, measured.served
-    cores = int(run_metrics.run["machine"].get("cpus") or 1)
+    cores = int(run_metrics.run.machine.cpus or 1)
     health = next(counts.health for counts in run_metrics.cell_counts if counts.cell == level.cell)
     usable_cores = min(_count_pool_workers(run_metrics), cores)
     if usable_cores - (health.other_cpu or 0.0) * cores < _MIN_FREE_CORES:
@@ -121,9 +121,9 @@ def _judge_process_pool_frees(run_metrics: RunMetrics) -> PartResult:
 def _count_pool_workers(run_metrics: RunMetrics) -> int:
     """Return the number of workers that answered. Raises MissingData where none did."""
     answers = run_metrics.session_answers(_VARIANT, _WORKERS_PATH)
-    if not answers or answers[0]["status"] != 200:  # noqa: PLR2004 - OK
+    if not answers or answers[0].status != 200:  # noqa: PLR2004 - OK
         raise MissingData("the pool's answer how many workers it has")
-    return int(json.loads(answers[0]["body"])["workers"])
+    return int(json.loads(answers[0].body)["workers"])
 
 
 PROCESS_POOL_FREES = Claim(

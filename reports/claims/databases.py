@@ -20,18 +20,18 @@ def _database_counters(run_metrics: RunMetrics, session: str) -> list[dict[str, 
     """Return the app's counters before and after the load. Raises MissingData without them."""
     database = session.rpartition(" ")[2]
     answers = run_metrics.session_answers(session, f"/users/evidence?database={database}")
-    if [answer["status"] for answer in answers] != [200, 200]:
+    if [answer.status for answer in answers] != [200, 200]:
         raise MissingData(f"the counters of {database} during {session}")
-    return [json.loads(answer["body"]) for answer in answers]
+    return [json.loads(answer.body) for answer in answers]
 
 
 def _queries_per_request(run_metrics: RunMetrics, session: str) -> float:
     """Return queries over requests, in all phases. Raises MissingData without a count."""
     before, after = _database_counters(run_metrics, session)
     cells = {
-        cell["name"]
-        for cell in run_metrics.run["plan"]["cells"]
-        if cell["variant"] == session and cell["repeat"] == 1
+        cell.name
+        for cell in run_metrics.run.plan.cells
+        if cell.variant == session and cell.repeat == 1
     }
     sent = sum(counts.sent for counts in run_metrics.cell_counts if counts.cell in cells)
     if after["queries"] is None or not sent:

@@ -19,7 +19,7 @@ _MIN_FAILURE_STATUS = 400  # from this status on clients and load generators spe
 def _judge_forgotten_await(run_metrics: RunMetrics) -> PartResult:
     """Compare each mistake with its fix, and count the warnings in the app's log."""
     found_by = {shape: _detecting_check(run_metrics, shape) for shape in SHAPES}
-    log = run_metrics.run["told"]["pitfalls"]["log"]
+    log = run_metrics.run.answers["pitfalls"].log
     warnings = sum(f"coroutine '{name}' was never awaited" in log for name, _ in SHAPES.values())
     examples = "; ".join(
         "{} {} {}".format(shape, *_pitfall_answer(run_metrics, "forgotten", shape))
@@ -65,7 +65,7 @@ def _pitfall_answer(run_metrics: RunMetrics, how: str, shape: str) -> tuple[int,
     path = f"/pitfall/{how}/{shape}"
     if not (answers := run_metrics.session_answers("pitfalls", path)):
         raise MissingData(path)
-    return answers[0]["status"], answers[0]["body"]
+    return answers[0].status, answers[0].body
 
 
 def _format_detections(found_by: dict[str, str]) -> str:

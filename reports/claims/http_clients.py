@@ -45,11 +45,11 @@ class _ConnectionCounts:
 def _decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
     """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
     answers = [
-        answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
+        answer for answer in run_metrics.session_answers(session, path) if answer.status == _OK
     ]
     if len(answers) < at_least:
         raise MissingData(f"{path} of the session {session}")
-    return [json.loads(answer["body"]) for answer in answers]
+    return [json.loads(answer.body) for answer in answers]
 
 
 def _count_connections(
@@ -99,8 +99,8 @@ def _fails_clearly(session: str, *prefixes: str) -> Part:
             if not answers:
                 raise MissingData(f"{path} of the session {session}")
             for answer in answers:
-                fault_text = f"{path} answers {answer['status']} {answer['body']}"
-                faults[fault_text] = answer["status"] != status or text not in answer["body"]
+                fault_text = f"{path} answers {answer.status} {answer.body}"
+                faults[fault_text] = answer.status != status or text not in answer.body
         predicted = "504 for a slow upstream, 502 for an error status or no upstream at all"
         return PartResult(predicted, "", faults)
 

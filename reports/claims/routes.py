@@ -1,7 +1,6 @@
 """What several claims say of a route: it holds the loop, fills a pool, or serves every user."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from reports.claims.model import MissingData, Part, PartResult, is_near
 from reports.formatting import (
@@ -15,6 +14,7 @@ from reports.metrics.executor import default_executor_size, server_cpu_count
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.stats.quantiles import Estimate
 from reports.verdicts.neighbours import SERIAL_LIMIT
+from results.run_info import RunInfo
 
 _CALM_P90 = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
 _CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
@@ -131,7 +131,7 @@ class Pool:
     documented_size: int | None = None
     tolerance: float = 0.10  # how near the plateau must lie to the size
 
-    def size_for(self, run: dict[str, Any], variant: str) -> int:
+    def size_for(self, run: RunInfo, variant: str) -> int:
         """Return the size on this machine."""
         return self.documented_size or documented_executor_size(run, variant)
 
@@ -141,11 +141,11 @@ THREAD_POOL = Pool("AnyIO's thread tokens", 40)
 EXECUTOR = Pool("min(32, cpus + 4)")
 
 
-def documented_executor_size(run: dict[str, Any], server: str) -> int:
+def documented_executor_size(run: RunInfo, server: str) -> int:
     """Return the threads of the default executor: min(32, CPUs + 4), by Python's manual."""
-    if not {"python", "cpus"} <= set(run["machine"]):
+    if not run.machine.python or not run.machine.cpus:
         raise MissingData("the Python version and the number of CPUs")
-    return default_executor_size(server_cpu_count(run, run.get("targets", {}).get(server, {})))
+    return default_executor_size(server_cpu_count(run, run.runtime(server)))
 
 
 def fills_pool(variant: str, pool: Pool, limit: str = "", *, frees_loop: bool = True) -> Part:

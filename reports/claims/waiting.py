@@ -100,7 +100,7 @@ def _judge_await_in_def(run_metrics: RunMetrics) -> PartResult:
     answers = run_metrics.session_answers("pitfalls", _COMPILES_PATH)
     if not answers:
         raise MissingData(_COMPILES_PATH)
-    actual: dict[str, str] = json.loads(answers[0]["body"])
+    actual: dict[str, str] = json.loads(answers[0].body)
     unprotected = [text for name, text in _UNPROTECTED.items() if actual[name] == _COMPILED]
     return PartResult(
         _format_compiler_output(_EXPECTED),

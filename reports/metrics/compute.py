@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from reports.stats.quantiles import (
 )
 from reports.stats.queueing import closed_loop_mean
 from reports.stats.stationarity import Stationarity
+from results.run_info import Runtime
 from results.schema import Cell, Scenario, Variant, base_variant, is_experiment
 from results.thresholds import CLOSED_EARLY
 from results.unloaded import estimate_unloaded, latency_quartiles
@@ -121,7 +121,7 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
     few = (window.latencies.tolist() for cell, window in crowds.items() if cell.users > 1)
     unloaded = estimate_unloaded(lone.tolist(), next(few, ()))
     service = unloaded.mean if unloaded else None
-    runtime = run_data.run.get("targets", {}).get(variant, {})
+    runtime = run_data.run.runtime(variant)
     concurrency, mechanism = expected_limit(variant, runtime)
     levels = [
         _measure_crowd(run_data, cell, window, service, concurrency)
@@ -141,7 +141,7 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
         unloaded_interval=_unloaded_interval(lone),
         expected_concurrency=concurrency,
         mechanism=mechanism,
-        executor_size=runtime.get("executor_size"),
+        executor_size=runtime.executor_size,
         executor_note=explain_small_executor(run_data.run, runtime),
         levels=tuple(level for level in levels if level),
         open_loads=(),
@@ -156,7 +156,7 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
     services = {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
     return replace(
         route,
-        restarts={} if run_data.run.get("host") else _top_level_restarts(route, services),
+        restarts={} if run_data.run.host else _top_level_restarts(route, services),
         open_loads=tuple(
             measure_open_load(run_data, cell, route)
             for cell in cells
@@ -194,14 +194,14 @@ def _top_level_restarts(
     return repeated_values(columns)
 
 
-def expected_limit(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
+def expected_limit(variant: str, runtime: Runtime) -> tuple[float | None, str | None]:
     """Return how many a variant serves at once and what limits it; pools as the probe saw them."""
     if base_variant(variant) == Variant.BROKEN_ASYNC:
         return 1, "event loop"
     if variant == Variant.SYNC:
-        return runtime.get("thread_tokens"), "thread pool"
+        return runtime.thread_tokens, "thread pool"
     if variant == Variant.TO_THREAD:
-        return runtime.get("executor_size"), "executor"
+        return runtime.executor_size, "executor"
     return None, None
 
 

@@ -7,7 +7,6 @@ else.
 import math
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
 from reports.metrics.breakdown import LatencyBreakdown
 from reports.metrics.burst import BurstMetrics
@@ -19,6 +18,7 @@ from reports.stats.model import ConcurrencyEstimate, PercentileCurves, ReplayRes
 from reports.stats.quantiles import Estimate, LatencyStats
 from reports.stats.queueing import crowd_capacity, served_at_once
 from reports.stats.stationarity import Stationarity
+from results.run_info import Answer, RunInfo
 from results.unloaded import Quartiles, UnloadedLatency
 
 
@@ -279,7 +279,7 @@ class RunMetrics:
     `experiments` are what a reproduction measures in addition to its variants, for single claims.
     """
 
-    run: dict[str, Any]
+    run: RunInfo
     routes: tuple[RouteMetrics, ...]
     cell_counts: tuple[CellCounts, ...]
     unfinished_cells: tuple[UnfinishedCell, ...]
@@ -296,29 +296,29 @@ class RunMetrics:
     @property
     def is_reproduction(self) -> bool:
         """Whether this run is about the lesson: our own target, known variants, claims to judge."""
-        return self.run["command"] in {"reproduce", "claims"}
+        return self.run.command in {"reproduce", "claims"}
 
     def is_planned(self, needs: tuple[str, ...]) -> bool:
         """Return whether the run was to measure all of this.
 
         `needs` are beginnings of cells' names, and `asked/<session>` for questions.
         """
-        planned = [cell["name"] for cell in self.run["plan"]["cells"]]
-        planned += [f"asked/{session}" for session in self.run.get("asks", {})]
-        planned += [cell for part in self.run.get("skipped", {}).values() for cell in part["cells"]]
+        planned = [cell.name for cell in self.run.plan.cells]
+        planned += [f"asked/{session}" for session in self.run.extra_requests]
+        planned += [cell for part in self.run.skipped.values() for cell in part.cells]
         return all(any(name.startswith(need) for name in planned) for need in needs)
 
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
         """Return the target's own reason for lacking a part that one of `needs` names, if any."""
-        for session, part in self.run.get("skipped", {}).items():
-            if any(name.startswith(needs) for name in (*part["cells"], f"asked/{session}")):
-                return str(part["why"])
+        for session, part in self.run.skipped.items():
+            if any(name.startswith(needs) for name in (*part.cells, f"asked/{session}")):
+                return part.why
         return None
 
-    def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
+    def session_answers(self, session: str, path: str) -> list[Answer]:
         """Return a session's answers to a question, before and after the load: status and body."""
-        answers = self.run.get("told", {}).get(session, {}).get("answers", [])
-        return [answer[path] for answer in answers if path in answer]
+        answers = self.run.answers.get(session)
+        return [each[path] for each in (answers.answers if answers else ()) if path in each]
 
     @property
     def is_empty(self) -> bool:

@@ -6,30 +6,17 @@ can hide. That of a censored sample is a lower bound; a sample that was never se
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from msgspec.structs import fields
 
-from results.errors import AtonceError, ExitCode
 from results.records import TABLES, LoadRow, ProbeRow, Sample, column_types
+from results.run_info import RunInfo
 from results.schema import Cell, Phase, Status
 from results.spool_tables import RunSpools
-from results.store import read_run, to_arrow_table
+from results.store import damaged_run_error, read_run, to_arrow_table
 
-_REQUIRED_KEYS: dict[str, type] = {
-    **dict.fromkeys(("format", "seed"), int),
-    **dict.fromkeys(("run", "command", "status", "started", "loop", "connections"), str),
-    **dict.fromkeys(("machine", "packages", "plan"), dict),
-    "troubles": list,
-}
-_OPTIONAL_KEYS: dict[str, type | tuple[type, ...]] = {
-    "seconds": (int, float),
-    **dict.fromkeys(("host", "scenario"), str),
-    **dict.fromkeys(("targets", "loops", "asks", "told", "skipped"), dict),
-    **dict.fromkeys(("claims", "unpinned"), list),
-}
 # counts that may be unknown
 _OPTIONAL_COUNTS = {
     *("swapped", "threads_waiting", "executor_queue", "pool_threads", "pool_waiting")
@@ -42,7 +29,7 @@ class RunData:
     """One run: its facts, planned cells, and three frames; times in seconds since its start."""
 
     path: Path
-    run: dict[str, Any]
+    run: RunInfo
     cells: tuple[Cell, ...]
     samples: pd.DataFrame
     load: pd.DataFrame
@@ -72,43 +59,24 @@ class RunData:
 def load_run(path: Path) -> RunData:
     """Open a stored run. Raises AtonceError when it is no run, too new, damaged or edited."""
     run = read_run(path)
-    if missing := [name for name in _REQUIRED_KEYS if name not in run]:
-        raise _damaged_run_error(path, f"its run.json lacks {', '.join(missing)}")
-    try:
-        cells = tuple(Cell.from_dict(entry) for entry in run["plan"]["cells"])
-        waits, notes = run["plan"]["seconds"], run["plan"].setdefault("notes", [])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged_run_error(path, f"its plan cannot be read ({error})") from error
-    wrong = [
-        name
-        for name, kind in {**_REQUIRED_KEYS, **_OPTIONAL_KEYS}.items()
-        if name in run and not isinstance(run[name], kind)
-    ]
-    if run["status"] not in list(Status):
-        wrong.append("status")
-    if not isinstance(notes, list) or not isinstance(waits, int | float | None):
-        wrong.append("plan")
-    if "machine" not in wrong and not _is_valid_machine(run["machine"]):
-        wrong.append("machine")
-    if wrong:
-        raise _damaged_run_error(path, f"its run.json was edited: {', '.join(wrong)}")
+    cells = tuple(run.plan.cells)
     if len({cell.name for cell in cells}) < len(cells):
-        raise _damaged_run_error(path, "its plan names a cell twice")
-    is_open = run["status"] == Status.RUNNING
+        raise damaged_run_error(path, "its plan names a cell twice")
+    is_open = run.status == Status.RUNNING
     frames = (
         _read_spools(path, run) if is_open else {name: _read_table(path, name) for name in TABLES}
     )
     # A stable sort, so that equal times keep their order.
     samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)
     if (samples.done.isna() & samples.sent.notna()).any():
-        raise _damaged_run_error(
+        raise damaged_run_error(
             path, "requests were sent, and nothing says when they ended or were given up"
         )
     samples["latency"] = samples.done - samples.intended
     lines = frames["load"]
-    if run["loop"] == "unknown":  # none was requested: use the first that ran
-        loops = [str(entry.get("loop")) for entry in run.get("targets", {}).values()]
-        run["loop"] = loops[0].partition(".")[0] if loops else "unknown"
+    if run.loop == "unknown":  # none was requested: use the first that ran
+        loops = [str(runtime.loop) for runtime in run.targets.values()]
+        run.loop = loops[0].partition(".")[0] if loops else "unknown"
     return RunData(
         path,
         run,
@@ -124,13 +92,6 @@ def load_run(path: Path) -> RunData:
 
 def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(cell): cell_rows for cell, cell_rows in rows.groupby("cell")}
-
-
-def _is_valid_machine(machine: dict[str, Any]) -> bool:
-    clock = machine.get("clock", {})
-    facts = [machine.get(name) for name in ("busy_before", "cpus", "cpu_limit")]
-    facts += clock.values() if isinstance(clock, dict) else ["no facts"]
-    return all(type(fact) in {int, float, type(None)} for fact in facts)
 
 
 def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -162,17 +123,17 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         later = {field.name for field in fields(TABLES[name]) if field.default is None}
         return _normalise_types(name, table.assign(**dict.fromkeys(later - set(table))))
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
-        raise _damaged_run_error(
+        raise damaged_run_error(
             path, f"{name}.parquet is missing, damaged, or lacks columns"
         ) from error
 
 
-def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def _read_spools(path: Path, run: RunInfo) -> dict[str, pd.DataFrame]:
     """Read the frames, as far as they go, of a run that is still running or was never closed."""
-    if run["format"] < _FIRST_READABLE_SPOOLS:
-        raise _damaged_run_error(path, f"it was never closed, and its format is {run['format']}")
+    if run.format < _FIRST_READABLE_SPOOLS:
+        raise damaged_run_error(path, f"it was never closed, and its format is {run.format}")
     try:
-        spools = RunSpools(path, float(run["origin"]))
+        spools = RunSpools(path, run.origin)
         samples = [to_arrow_table(Sample, batch) for batch in ([], *spools.samples)]
         tables = {
             "samples": pa.concat_tables(samples),
@@ -180,20 +141,12 @@ def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
             "probe": to_arrow_table(ProbeRow, spools.probe),
         }
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise _damaged_run_error(
+        raise damaged_run_error(
             path, "it was never closed, and its spools cannot be read"
         ) from error
-    run["targets"] = spools.targets
-    run["troubles"] = [*run["troubles"], *spools.warnings]
+    run.targets = spools.targets
+    run.troubles = [*run.troubles, *spools.warnings]
     return {name: _normalise_types(name, table.to_pandas()) for name, table in tables.items()}
-
-
-def _damaged_run_error(path: Path, why: str) -> AtonceError:
-    return AtonceError(
-        f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce"
-        " reproduce",
-        ExitCode.USAGE,
-    )
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:

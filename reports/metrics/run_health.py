@@ -63,7 +63,7 @@ class _CellSpan:
 
     @property
     def cores(self) -> int:
-        return int(self.run_data.run["machine"].get("cpus") or 1)
+        return int(self.run_data.run.machine.cpus or 1)
 
     def select(self, lines: pd.DataFrame) -> pd.DataFrame:
         return lines[(lines.t >= self.begin) & (lines.t <= self.end)]
@@ -112,7 +112,7 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
     is_long = span.duration >= MIN_WINDOW_SECONDS
     rows = run_data.rows(name)
     sent = rows[rows.sent.notna()]
-    is_ours, probed = run_data.run.get("host") is None, int(sent.app_start.notna().sum())
+    is_ours, probed = run_data.run.host is None, int(sent.app_start.notna().sum())
     return CellHealth(
         duration=span.duration,
         stall_p99=quantile(stalls, 0.99) if len(stalls) and is_long else None,
@@ -129,7 +129,7 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
         unsent_share=_unsent_share(cell, name, rows, span.end),
         think_time_excess=_think_time_excess(cell, sent) if name == cell.name else None,
         disordered_requests=(
-            _count_disordered(sent, run_data.run["format"]) if is_ours or probed else None
+            _count_disordered(sent, run_data.run.format) if is_ours or probed else None
         ),
         probed_requests=probed,
         reconnect_share=_reconnect_share(cell, name, sent),

@@ -14,7 +14,7 @@ from reports.model import Report
 from reports.render.columns import Column, terminal_table
 from reports.verdicts.culprit import Culprit
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
-from reports.verdicts.model import LevelEvidence, is_unreached
+from reports.verdicts.model import LevelEvidence
 from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
@@ -52,7 +52,7 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
 def build_doctor_table(report: Report, width: int) -> Table:
     """Build the table with one row per route; verdict and line always fit."""
     rows = [
-        row for row in examined_findings(report.findings) if not is_unreached(row[1].evidence.entry)
+        row for row in examined_findings(report.findings) if not row[1].evidence.entry.is_unreached
     ]
     return terminal_table(DOCTOR_COLUMNS, rows, width)
 
@@ -96,7 +96,7 @@ def _format_culprit(diagnosis: Diagnosis) -> str:
 def finding_lines(report: Report) -> Iterator[str]:
     """Yield a paragraph per finding, the worst last; what is healthy only has its row."""
     for finding, diagnosis in examined_findings(report.findings):
-        if finding.verdict is Verdict.SCALES or is_unreached(diagnosis.evidence.entry):
+        if finding.verdict is Verdict.SCALES or diagnosis.evidence.entry.is_unreached:
             continue
         yield f"- {finding.sentence}"
         if finding.verdict in LOOP_VERDICTS:
@@ -114,24 +114,24 @@ def _describe_other_culprit(culprit: Culprit) -> str:
 
 def unexamined_lines(report: Report) -> Iterator[str]:
     """Yield the routes that were not examined, and why; then what is worth knowing of others."""
-    entries = report.run_metrics.run["routes"]
-    skipped = [entry for entry in entries if entry["skipped"]]
+    entries = report.run_metrics.run.routes
+    skipped = [entry for entry in entries if entry.skipped]
     if skipped:
         yield f"skipped: {len(skipped)}"
-    yield from (f"  {entry['route']}: {entry['skipped']}" for entry in skipped)
-    unreached = [entry for entry in entries if is_unreached(entry)]
-    for reason in dict.fromkeys(entry["unfit"] for entry in unreached):
-        names = [entry["route"] for entry in unreached if entry["unfit"] == reason]
+    yield from (f"  {entry.route}: {entry.skipped}" for entry in skipped)
+    unreached = [entry for entry in entries if entry.is_unreached]
+    for reason in dict.fromkeys(entry.unmeasured for entry in unreached):
+        names = [entry.route for entry in unreached if entry.unmeasured == reason]
         more = len(names) - _MAX_NAMED_ROUTES
         rest = f" and {more} more" if more > 0 else ""
         yield (
             f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest}"
         )
     for entry in entries:
-        yield from (f"note: {entry['route']}: {note}" for note in entry.get("notes", ()))
+        yield from (f"note: {entry.route}: {note}" for note in entry.notes)
     if report.background:
         yield report.background
-    if report.run_metrics.run.get("host"):
+    if report.run_metrics.run.host:
         yield (
             "A black box: its pools, threads and lines are not known, nor what it shares with other"
             " processes on this machine. Examine it as MODULE:APP to see them."

@@ -102,9 +102,9 @@ def print_result(
     assert report is not None  # noqa: S101 - empty only after an error
     restore_sigpipe()
     page, run = report.path / "report" / "index.html", report.run_metrics.run
-    is_doctor = run["command"] == "doctor"
+    is_doctor = run.command == "doctor"
     if is_doctor:
-        data = _publish_to_ci(data, options, source_roots(run["patient"]))
+        data = _publish_to_ci(data, options, source_roots(run.app))
     code: int = run_error.code if run_error else report.exit_code(strict=options.strict)
     if not code:
         code = gates_exit_code(data) if data.get("gates") else 0

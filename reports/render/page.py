@@ -30,7 +30,6 @@ from reports.render.load_table import (
 from reports.render.tones import words_by_tone
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
 from reports.verdicts.load_sentences import compare_with_async
-from reports.verdicts.model import is_unreached
 from results.verdicts import Verdict
 
 MAX_CARD_CHARTS = 30  # cards with a chart, the worst; more would make a page too large to open
@@ -78,12 +77,12 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
     return environment.get_template("page.html").render(
         report=report,
         run=run,
-        host=run.get("host"),
+        host=run.host,
         pictures=list(_page_charts(report)),
         cards=[
             finding
             for finding in reversed(findings)
-            if run["command"] == "reproduce" or finding.verdict not in NO_NOTE_VERDICTS
+            if run.command == "reproduce" or finding.verdict not in NO_NOTE_VERDICTS
         ],
         statements=_group_by_section(report.claims),
         tally=format_outcomes(report),
@@ -92,16 +91,16 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         compared=compare_with_async(report.run_metrics),
         loads=loads,
         levels=[(finding, level) for finding in findings for level in finding.route.levels],
-        **(_doctor_context(report, gates) if run["command"] == "doctor" else {}),
+        **(_doctor_context(report, gates) if run.command == "doctor" else {}),
     )
 
 
 def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what a doctor run adds: findings, worst first, the routes left out, and gates."""
     reasons = {
-        entry["route"]: entry["skipped"] or entry["unfit"]
-        for entry in report.run_metrics.run["routes"]
-        if entry["skipped"] or is_unreached(entry)
+        entry.route: entry.skipped or entry.unmeasured
+        for entry in report.run_metrics.run.routes
+        if entry.skipped or entry.is_unreached
     }
     findings = [
         row
@@ -151,7 +150,7 @@ def inline_code(text: str) -> Markup:
 
 def _page_charts(report: Report) -> Iterator[_PageChart]:
     """Every chart, drawn; described by the verdicts' sentences or, for single claims, by theirs."""
-    run_metrics, command = report.charted_metrics, report.run_metrics.run["command"]
+    run_metrics, command = report.charted_metrics, report.run_metrics.run.command
     sentences = [finding.sentence for finding in report.findings]
     if command == "claims":
         sentences = [evaluated.result.measured for evaluated in report.claims]

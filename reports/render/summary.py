@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from reports.checks.model import Check
 from reports.claims.model import EvaluatedClaim
 from reports.gates.evaluate import evaluate_gates
@@ -27,22 +29,22 @@ SUMMARY_FORMAT = 1
 def build_summary(report: Report) -> dict[str, Any]:
     """Build the whole report as JSON-ready data."""
     run, metrics = report.run_metrics.run, report.run_metrics
-    environment = {key: run[key] for key in ("loop", "packages", "seed", "connections")}
+    environment = {key: getattr(run, key) for key in ("loop", "packages", "seed", "connections")}
     trust = {
         "verdict": report.trust.trust_level,
         "cells": report.trust.trust_by_cell,
         "checks": [check_entry(check) for check in report.trust.checks],
     }
-    skipped = [entry for entry in run.get("routes", []) if entry["skipped"]]
+    skipped = [entry for entry in run.routes if entry.skipped]
     data = {
         "format": SUMMARY_FORMAT,
-        **{key: run[key] for key in ("run", "command", "status")},
-        "seconds_total": run.get("seconds"),
+        **{key: getattr(run, key) for key in ("run", "command", "status")},
+        "seconds_total": run.seconds,
         "environment": {
-            **run["machine"],
+            **msgspec.to_builtins(run.machine),
             **environment,
-            "targets": run.get("targets", {}),
-            "host": run.get("host"),
+            "targets": msgspec.to_builtins(run.targets),
+            "host": run.host,
         },
         "trust": trust,
         "routes": [route_entry(finding) for finding in report.findings],
@@ -50,11 +52,11 @@ def build_summary(report: Report) -> dict[str, Any]:
         "claims": [_claim_entry(evaluated) for evaluated in report.claims],
         "guide": [_guide_entry(row) for row in build_guide(report)],
         "gates": [_goal_entry(goal) for goal in report.goals],
-        "skipped": [{"route": entry["route"], "why": entry["skipped"]} for entry in skipped],
+        "skipped": [{"route": entry.route, "why": entry.skipped} for entry in skipped],
         "missing": [asdict(cell) for cell in metrics.unfinished_cells],
-        "troubles": run.get("troubles", []),
+        "troubles": run.troubles,
     }
-    return {**data, "gates": [*data["gates"], *evaluate_gates(run.get("gates", []), data)]}
+    return {**data, "gates": [*data["gates"], *evaluate_gates(run.gates, data)]}
 
 
 def _pick(source: object, names: str, suffix: str = "") -> dict[str, Any]:
@@ -125,8 +127,8 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
         "nothing_queues": result.is_lower_bound and diagnosis.is_lower_bound,
         "neighbours_wait_for_core": diagnosis.is_core_contended,
         "blame": [_pick(culprit, culprit_names) for culprit in diagnosis.culprits],
-        "file": evidence.entry.get("file"),
-        "line": evidence.entry.get("line"),
+        "file": evidence.entry.file,
+        "line": evidence.entry.line,
         "hold_s": diagnosis.hold_time,
         "loop_lag_p99_s": stats.lag if stats else None,
         "loop_lag_max_s": stats.longest_lag if stats else None,

@@ -3,7 +3,6 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +24,7 @@ from reports.render.load_table import (
 from reports.render.tables import GOAL_COLUMNS, ROUTE_COLUMNS
 from reports.render.tones import colour_text, terminal_colour
 from reports.verdicts.load_sentences import compare_with_async
+from results.run_info import RunInfo
 from results.schema import Status, is_experiment
 
 _MAX_TEXT_WIDTH = 100  # columns of running text, in a wider terminal as well
@@ -36,7 +36,7 @@ _NO_BREAK = re.compile(r"(?<=\d) (?=(?:%|ms\b|s\b|req/s))|(?<=[A-Z]) (?=/)")
 
 def print_report(report: Report, console: Console) -> None:
     """Print the whole report."""
-    command = report.run_metrics.run["command"]
+    command = report.run_metrics.run.command
     if command == "doctor":
         for line in (*unexamined_lines(report), *finding_lines(report)):
             _print_text(console, line)
@@ -79,7 +79,7 @@ def _print_lesson(report: Report, console: Console) -> None:
     console.print(_claims_table(report))
     _print_text(console, f"claims: {format_outcomes(report) or 'none'}")
     console.print()
-    if report.run_metrics.run["command"] == "reproduce":
+    if report.run_metrics.run.command == "reproduce":
         if any(is_experiment(row.variant) for row in build_guide(report)):
             console.print(_guide_block(report))
         console.print(routes_table(report, console.width))
@@ -112,12 +112,12 @@ def _problem_lines(report: Report) -> Iterator[str]:
     yield from map(describe_unfinished, report.run_metrics.unfinished_cells)
 
 
-def _incomplete_reasons(run: dict[str, Any]) -> Iterator[str]:
-    if run["status"] == Status.RUNNING:
+def _incomplete_reasons(run: RunInfo) -> Iterator[str]:
+    if run.status == Status.RUNNING:
         yield "this run was never closed: it is still running, or its driver was killed"
-    elif run["status"] != Status.COMPLETE:
-        yield f"this run is not complete: it was {run['status']}"
-    yield from run["troubles"]
+    elif run.status != Status.COMPLETE:
+        yield f"this run is not complete: it was {run.status}"
+    yield from run.troubles
 
 
 def routes_table(report: Report, width: int) -> Table:
@@ -132,7 +132,7 @@ def _claims_table(report: Report) -> Table:
         claim, result = evaluated.claim, evaluated.result
         table.add_row(colour_text(result.outcome), f"[bold]{claim.id}[/]")
         texts = {"predicted": result.predicted, "measured": result.measured}
-        is_single = report.run_metrics.run["command"] == "claims"
+        is_single = report.run_metrics.run.command == "claims"
         if is_single or result.outcome is not ClaimOutcome.CONFIRMED:
             texts = {"": claim.sentence, **texts, "why": result.why}
         for name, text in texts.items():

@@ -7,15 +7,16 @@ framework does then. Without such a line it is the framework's work on the answe
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from results.records import Hold, StackFrame, StackTime, decode_app_line
+from results.run_info import AppInfo
 from results.spool import read_spool
 
 _PACKAGE_PATH = re.compile(
@@ -213,9 +214,9 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
     )
 
 
-def source_roots(app_info: Mapping[str, Any]) -> list[Path]:
+def source_roots(app_info: AppInfo) -> list[Path]:
     """Return the folders relative to which an examined app's files are named."""
-    return [Path(folder) for name in ("cwd", "home") if (folder := app_info.get(name))]
+    return [Path(folder) for folder in (app_info.cwd, app_info.home) if folder]
 
 
 def display_path(file: str, roots: Sequence[Path]) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from reports.checks.model import CheckStatus, TrustLevel, TrustReport
 from reports.formatting import (
@@ -21,6 +20,7 @@ from reports.verdicts.model import RouteEvidence
 from reports.verdicts.predicates import MAJORITY, is_own_culprit
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.rules import evaluate_rules
+from results.run_info import RouteRecord
 from results.verdicts import LOOP_VERDICTS, VERDICTS, Verdict
 
 _MIN_CULPRIT_SHARE = 0.05  # share of the held time below which a line is not named
@@ -38,12 +38,12 @@ def diagnose_routes(
         _diagnose_route(
             run_data,
             run_metrics,
-            routes.get(entry["route"]) or _unmeasured_route(entry["route"]),
+            routes.get(entry.route) or _unmeasured_route(entry.route),
             entry,
             trust,
         )
-        for entry in run_metrics.run["routes"]
-        if not entry["skipped"] and (entry["act"] or entry["unfit"] or entry["wrong"])
+        for entry in run_metrics.run.routes
+        if not entry.skipped and (entry.session or entry.unmeasured or entry.fault)
     )
 
 
@@ -81,7 +81,7 @@ def _diagnose_route(
     run_data: RunData,
     run_metrics: RunMetrics,
     route: RouteMetrics,
-    entry: dict[str, Any],
+    entry: RouteRecord,
     trust: TrustReport,
 ) -> Finding:
     evidence = gather_route(run_data, run_metrics, route, entry)
@@ -105,15 +105,15 @@ def _diagnose_route(
     )
     top = evidence.top
     served = top.metrics.throughput * evidence.unloaded_mean if top else None
-    cores = len(run_data.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
+    cores = len(run_data.run.runtime(entry.session).cpus or ())
     remedy = choose_remedy(
         rule_result.verdict,
         culprits[0] if culprits else None,
         service_s=evidence.unloaded_mean,
-        is_async=evidence.entry.get("is_async"),
+        is_async=evidence.entry.is_async,
         concurrency=rule_result.concurrency or served,
         # a container may have less
-        cores=min(cores, math.ceil(run_data.run["machine"].get("cpu_limit") or cores)),
+        cores=min(cores, math.ceil(run_data.run.machine.cpu_limit or cores)),
     )
     diagnosis = Diagnosis(
         evidence=evidence, rule_result=rule_result, culprits=culprits, remedy=remedy

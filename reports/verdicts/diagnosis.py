@@ -114,7 +114,7 @@ class Diagnosis:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing of the route and no part of the verdict."""
-        return tuple(self.evidence.entry.get("notes", ()))
+        return tuple(self.evidence.entry.notes)
 
     @property
     def confidence(self) -> str:
@@ -175,7 +175,7 @@ def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
     """Yield a note on what happens once, and is not examined: a cache filled, a module imported."""
-    first, *later = evidence.entry.get("polite") or [0.0]
+    first, *later = evidence.entry.smoke_seconds or [0.0]
     if later and first >= _SLOW_FIRST and first >= _SLOW_FIRST_RATIO * min(later):
         yield (
             f"Its first request took {format_seconds(first)}, later ones"

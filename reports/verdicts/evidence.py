@@ -1,7 +1,5 @@
 """Gathers what is known of one examined route: its levels, their neighbours, and the app's state."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -13,6 +11,7 @@ from reports.metrics.steady_state import Window, steady_window
 from reports.stats.quantiles import Array, Estimate, quantile
 from reports.verdicts.culprit import LoopHolds, read_holds, source_roots, summarise_holds
 from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats
+from results.run_info import RouteRecord
 from results.schema import Cell, Scenario
 from results.thresholds import FEW_USERS
 
@@ -21,7 +20,7 @@ _MIN_PINGS = 8  # below which nothing is said of a neighbour
 
 
 def gather_route(
-    run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, Any]
+    run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: RouteRecord
 ) -> RouteEvidence:
     """Gather one route's evidence."""
     run, cells = run_data.run, [cell for cell in run_data.cells if cell.variant == route.variant]
@@ -41,7 +40,7 @@ def gather_route(
             holds.seconds + holds.unattributed,
         )
     idle_holds = idle_loop_holds(run_data)[0]
-    runtime = run.get("targets", {}).get(entry.get("act"), {})
+    runtime = run.runtime(entry.session)
     return RouteEvidence(
         entry=entry,
         route=route,
@@ -58,11 +57,11 @@ def gather_route(
         cpu_while_late=cpu_while_late,
         watched_requests=window.completions if window else 0,
         watched_seconds=window.seconds if window else 0.0,
-        workers=run["workers"],
-        thread_tokens=runtime.get("thread_tokens"),
-        executor_size=runtime.get("executor_size"),
+        workers=run.workers,
+        thread_tokens=None if runtime.thread_tokens is None else int(runtime.thread_tokens),
+        executor_size=runtime.executor_size,
         pinned=explain_small_executor(run, runtime),
-        has_agent=not run.get("host"),
+        has_agent=not run.host,
     )
 
 
@@ -103,7 +102,7 @@ def computing_share(
 
 def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
     """Return what held the loop of the idle app, and that window's seconds; None if not watched."""
-    if span := run_data.run.get("rest"):
+    if span := run_data.run.idle_span:
         return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
     rest = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS), None)
     window = steady_window(run_data, rest, rest.name) if rest else None
@@ -113,9 +112,9 @@ def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
 
 
 def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, float]) -> LoopHolds:
-    roots = source_roots(run_data.run["patient"])
+    roots = source_roots(run_data.run.app)
     return summarise_holds(
-        read_holds(run_data.path / "holds", session), window, run_data.run["origin"], roots
+        read_holds(run_data.path / "holds", session), window, run_data.run.origin, roots
     )
 
 

@@ -1,10 +1,10 @@
 """The parts of a verdict: a route's evidence, the rule result and the remedy."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.verdicts.culprit import LoopHolds
+from results.run_info import RouteRecord
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.unloaded import UnloadedLatency
 from results.verdicts import Verdict
@@ -46,7 +46,7 @@ class LevelEvidence:
 class RouteEvidence:
     """One route. `entry` is its part of run.json; `levels` go by the number of users."""
 
-    entry: dict[str, Any]
+    entry: RouteRecord
     route: RouteMetrics
     levels: dict[int, LevelEvidence]
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, commonest fault
@@ -110,8 +110,3 @@ class Remedy:
     after: tuple[str, ...]
     expect: str
     twin: str
-
-
-def is_unreached(entry: dict[str, Any]) -> bool:
-    """Return whether a route was never reached: no time was left, or the run ended before."""
-    return bool(entry.get("unfit")) and entry.get("act") is None

@@ -68,7 +68,7 @@ def is_async_unharmed(evidence: RouteEvidence) -> bool:
     is_whole = (
         FEW_USERS in evidence.levels
         and (MANY_USERS in evidence.levels or bool(evidence.faults))
-        and not evidence.entry.get("unfit")
+        and not evidence.entry.unmeasured
     )
     return is_whole and all(
         neighbour and neighbour.loaded and not is_neighbour_harmed(neighbour)

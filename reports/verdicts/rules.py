@@ -78,7 +78,7 @@ def evaluate_rules(evidence: RouteEvidence, failed_checks: list[Check]) -> RuleR
     """Return the result of the first rule that matches."""
     if result := _match_wrong_answers(evidence):
         return result
-    if failed_checks and not evidence.entry.get("unfit"):
+    if failed_checks and not evidence.entry.unmeasured:
         return RuleResult(Verdict.UNTRUSTED, failed_checks[0].why, failed_checks[0].remedy)
     return next(
         (result for rule in _RULES if (result := rule(evidence))),
@@ -92,7 +92,7 @@ def evaluate_rules(evidence: RouteEvidence, failed_checks: list[Check]) -> RuleR
 
 def _match_wrong_answers(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 1."""
-    if wrong := evidence.entry.get("wrong"):
+    if wrong := evidence.entry.fault:
         return RuleResult(Verdict.WRONG_ANSWER, wrong, "an answer of the declared kind")
     for users, (faults, sent, status) in sorted(evidence.faults.items()):
         if faults > WRONG_SHARE * sent:
@@ -108,7 +108,7 @@ def _match_wrong_answers(evidence: RouteEvidence) -> RuleResult | None:
 
 def _match_unmeasured(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 2."""
-    why = evidence.entry.get("unfit")
+    why = evidence.entry.unmeasured
     if not why and (1 not in evidence.levels or FEW_USERS not in evidence.levels):
         why = "it was not measured far enough"
     advice = "more time, or fewer routes: --budget, --only"
@@ -161,7 +161,7 @@ def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleRe
         reason = f"{wait}, but {why}: it waits, or it lacks a core"
         return RuleResult(Verdict.UNKNOWN, reason, "a machine of its own; MODULE:APP")
     if evidence.has_agent and not is_caught:
-        why = evidence.entry.get("unwatched") or "there was no time to see what holds the loop"
+        why = evidence.entry.unwatched or "there was no time to see what holds the loop"
         why = "nothing was seen holding the loop" if evidence.loop_holds else why
         advice = "a quiet machine, and more time: --budget"
         return RuleResult(Verdict.UNKNOWN, f"{wait}, but {why}", advice)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import AtonceError, ExitCode, UsageError
+from results.run_info import AppInfo
 from scenarios.doctor.environment import find_interpreter, idle_wait_file, load_variables
 from scenarios.doctor.options import DoctorOptions
 from scenarios.plans.custom import parse_host
@@ -120,17 +121,20 @@ class AppUnderTest:
             trust=trust,
         )
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the fields that run.json keeps of the app."""
-        return {"app": self.target, "how": self.launch_mode, "workers": self.workers}
+    def info(self) -> AppInfo:
+        """Return what run.json keeps of the app; its interpreter is not known yet."""
+        return AppInfo(
+            app=self.target,
+            how=self.launch_mode,
+            workers=self.workers,
+            home=str(self.app_dir),
+            cwd=str(Path.cwd()),
+        )
 
-    def inspect_interpreter(self) -> dict[str, Any]:
-        """Inspect the app's interpreter: {"python": "3.11.7", "uvicorn": true, "uvloop": true}.
-
-        Raises AtonceError when it cannot serve the app.
-        """
+    def inspect_interpreter(self, info: AppInfo) -> None:
+        """Add what the app's interpreter is. Raises AtonceError when it cannot serve the app."""
         if self.launch_mode != "module":
-            return {}
+            return
         label = f"{self.python} ({self.python_reason})"
         try:
             command, env = [self.python, "-c", _INSPECT_SCRIPT], self.base_environment()
@@ -152,7 +156,7 @@ class AppUnderTest:
             raise AtonceError(f"{why}. {hint}", ExitCode.TARGET)
         if self.loop == "uvloop" and not facts["uvloop"]:
             raise UsageError(f"uvloop is not installed in {label}. Install it, or omit --loop.")
-        return facts
+        info.python, info.uvicorn, info.uvloop = (version, facts["uvicorn"], facts["uvloop"])
 
     def install_agent(self, folder: Path) -> None:
         """Copy the agent into the run's folder, from where the app imports it."""

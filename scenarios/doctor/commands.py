@@ -136,7 +136,7 @@ def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest
     is_named = False
     try:
         run = RunWriter(folder, "doctor")
-        return discover_routes(settings, run), run.metadata["plan"]["notes"]
+        return discover_routes(settings, run), run.info.plan.notes
     except AtonceError as error:
         is_named = str(folder) in error.sentence
         raise

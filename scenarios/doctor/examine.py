@@ -9,13 +9,13 @@ import contextlib
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
 from results.records import TABLES
+from results.run_info import RouteRecord
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
@@ -30,7 +30,7 @@ from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     DoctorSettings,
-    doctor_run_metadata,
+    doctor_run_info,
     find_over_budget,
     loadable_requests,
     route_record,
@@ -46,12 +46,11 @@ from scenarios.system.private_log import RunLog
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
 _BLACK_BOX_IDLE_TIMEOUT = 30.0  # seconds
 _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
-_Record = dict[str, Any]  # what run.json keeps of a route
 
 
 def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
-    with recorded_run(run, partial(doctor_run_metadata, settings)) as stop_request:
+    with recorded_run(run, partial(doctor_run_info, settings)) as stop_request:
         try:
             # It reads the available cores, so it must come before pinning to one
             testbed = AppTestBed(settings, run, stop_request, listener)
@@ -63,7 +62,7 @@ def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgre
 
 def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteRequest]:
     """Return the routes only: the app is started once, if we start it, and nothing is loaded."""
-    run.metadata.update(doctor_run_metadata(settings))
+    run.describe(doctor_run_info(settings))
     with handle_stop_signals() as stop_request:
         testbed = AppTestBed(settings, run, stop_request, NoProgress())
         Examination(testbed).install_agent()
@@ -89,10 +88,10 @@ class Examination:
         self.install_agent()
         route_requests = self.measure_idle()
         records = list(map(route_record, route_requests))
-        self.run.metadata["routes"] = records
-        self.run.write_metadata()
+        self.run.info.routes = records
+        self.run.write_info()
         ordered = loadable_requests(self.settings, route_requests)
-        records_by_route = {record["route"]: record for record in records}
+        records_by_route = {record.route: record for record in records}
         loadable = [(request, records_by_route[request.route]) for request in ordered]
         for warning in warn_too_few_requests(self.settings):
             self._add_note(warning)
@@ -109,9 +108,9 @@ class Examination:
             self.examine_routes(loadable)
         finally:
             for _, record in loadable:
-                if record["act"] is None and not record["unfit"]:
-                    record["unfit"] = "it was not reached"
-        if all(record["skipped"] for record in records):
+                if not record.session and not record.unmeasured:
+                    record.unmeasured = "it was not reached"
+        if all(record.skipped for record in records):
             raise self._no_route_error(loadable[0][1])
 
     @property
@@ -119,26 +118,26 @@ class Examination:
         return time.perf_counter() - self.testbed.started_at
 
     def _add_note(self, sentence: str) -> None:
-        self.run.metadata["plan"]["notes"].append(sentence)
+        self.run.info.plan.notes.append(sentence)
         self.testbed.report_step(sentence)
 
-    def _no_route_error(self, record: _Record) -> AtonceError:
-        why = f"{record['route']}: {record['skipped']}"
+    def _no_route_error(self, record: RouteRecord) -> AtonceError:
+        why = f"{record.route}: {record.skipped}"
         return AtonceError(f"No route of {self.app.target} can be loaded: {why}.", ExitCode.TARGET)
 
-    def examine_routes(self, loadable: list[tuple[RouteRequest, _Record]]) -> None:
+    def examine_routes(self, loadable: list[tuple[RouteRequest, RouteRecord]]) -> None:
         """Examine all routes within the budget, repeat disturbed routes, then raise any crash."""
         for number, (request, record) in enumerate(loadable):
             remaining = (len(loadable) - number) * self._route_seconds
             self.testbed.listener.set_total(min(self.settings.budget, self._elapsed + remaining))
             if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
-                record["act"] = f"route-{number + 1:02}"
+                record.session = f"route-{number + 1:02}"
                 self._examine_or_record_crash(request, record)
             else:
-                record["unfit"] = self._over_budget_reason
+                record.unmeasured = self._over_budget_reason
         for request, record in loadable:
-            session = record["act"]
-            why = None if record["unfit"] else session_interference(self.run, session)
+            session = record.session
+            why = None if record.unmeasured else session_interference(self.run, session)
             if not why or not self.testbed.fits_budget(self._route_seconds):
                 continue
             if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
@@ -155,15 +154,15 @@ class Examination:
     def _over_budget_reason(self) -> str:
         return f"it did not fit the budget of {self.settings.budget:.0f} s; --budget sets another"
 
-    def _examine_or_record_crash(self, request: RouteRequest, record: _Record) -> None:
+    def _examine_or_record_crash(self, request: RouteRequest, record: RouteRecord) -> None:
         """Examine a route. If our app crashes, keep the error: the next route restarts it."""
         started = time.perf_counter()
         try:
-            self.examine_route(request, record["act"], record)
+            self.examine_route(request, record.session, record)
         except AtonceError as error:
             if error.code is not ExitCode.TARGET or self.app.launch_mode == "url":
                 raise
-            record["unfit"] = error.sentence.partition(". ")[0]
+            record.unmeasured = error.sentence.partition(". ")[0]
             self.run.add_warning(error.sentence)
             self._crash = self._crash or error
         seconds = time.perf_counter() - started
@@ -171,7 +170,7 @@ class Examination:
 
     def install_agent(self) -> None:
         """Inspect the app's interpreter and install the agent."""
-        self.run.metadata["patient"].update(self.app.inspect_interpreter())
+        self.app.inspect_interpreter(self.run.info.app)
         self.app.install_agent(self.run.path)
 
     def measure_idle(self) -> list[RouteRequest]:
@@ -181,9 +180,9 @@ class Examination:
                 route_requests = read_routes(self.testbed, client)
                 neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if self.app.launch_mode != "module":
-                self.run.metadata["workers"] = count_workers(url) or 1
+                self.run.info.workers = count_workers(url) or 1
             if not neighbours:
-                self.run.metadata["plan"]["notes"].append(
+                self.run.info.plan.notes.append(
                     "No neighbour route was found: the effect on other routes is not measured."
                 )
                 return route_requests
@@ -205,7 +204,7 @@ class Examination:
             self.idle_p90 = {kind: p90 for kind, p90 in p90s.items() if p90 is not None}
         return route_requests
 
-    def examine_route(self, request: RouteRequest, session: str, record: _Record) -> None:
+    def examine_route(self, request: RouteRequest, session: str, record: RouteRecord) -> None:
         """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
         hold_time = None
         with (
@@ -219,7 +218,7 @@ class Examination:
                 log = RunLog.from_here(self.run.path / "log.txt")  # without the start-up lines
                 headers = self.settings.selection.headers
                 request, result = find_accepted_request(client, request, headers)
-                record["path"] = request.path
+                record.path = request.path
                 self.testbed.stop_request.raise_if_requested()
                 neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if app_process:
@@ -236,7 +235,7 @@ class Examination:
                 answer_bytes=result.answer_bytes,
             )
             cells = planner.single_user_cell(), planner.few_users_cell()
-            is_loadable = not (record["skipped"] or record["wrong"])
+            is_loadable = not (record.skipped or record.fault)
             seconds = LOCUST_START_SECONDS
             if is_loadable and self._fits(record, planner, *cells, extra_seconds=seconds):
                 plan = AdaptivePlan(
@@ -254,7 +253,7 @@ class Examination:
         if hold_time is None:
             return
         if self.testbed.unwatched_reason:
-            record["unwatched"] = self.testbed.unwatched_reason
+            record.unwatched = self.testbed.unwatched_reason
         elif self.app.launch_mode == "module":
             cell = planner.watchdog_cell(hold_time)
             seconds = self.testbed.startup_seconds + LOCUST_START_SECONDS
@@ -263,7 +262,7 @@ class Examination:
 
     def _fits(
         self,
-        record: _Record,
+        record: RouteRecord,
         planner: LevelPlanner,
         *cells: Cell,
         extra_seconds: float = 0.0,
@@ -276,7 +275,7 @@ class Examination:
         elif not why:
             why = self._over_budget_reason
         if is_needed:
-            record["unfit"] = why or record["unfit"]
+            record.unmeasured = why or record.unmeasured
         return not why
 
     def _wait_until_idle(self, client: httpx.Client) -> None:

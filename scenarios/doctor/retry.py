@@ -6,7 +6,6 @@ The run's folder keeps the first one's spools; the run's notes say why.
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from results.records import Mark, Tick, decode_load_line
 from results.schema import Cell
@@ -22,7 +21,7 @@ _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for oth
 
 def session_interference(run: RunWriter, session: str) -> str | None:
     """Return why a session or its watchdog session must be repeated; None if it need not."""
-    for cell in map(Cell.from_dict, run.metadata["plan"]["cells"]):
+    for cell in run.info.plan.cells:
         if is_part_of_session(session, cell.on) and (why := _cell_interference(run.path, cell)):
             return f"{why} during {cell.name}"
     return None
@@ -66,9 +65,7 @@ def archive_attempt(run: RunWriter, session: str, why: str, tables: Iterable[str
                 archived = archive / path.parent.name / path.name
                 archived.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(archived)
-    plan: dict[str, Any] = run.metadata["plan"]
-    plan["cells"] = [item for item in plan["cells"] if not is_part_of_session(session, item["on"])]
-    plan["notes"].append(
-        f"{why}; what was measured at first lies in {archive.relative_to(run.path)}."
-    )
-    run.write_metadata()
+    plan = run.info.plan
+    plan.cells = [cell for cell in plan.cells if not is_part_of_session(session, cell.on)]
+    plan.notes.append(f"{why}; what was measured at first lies in {archive.relative_to(run.path)}.")
+    run.write_info()

@@ -1,9 +1,8 @@
 """Which routes an app has, and how each answered its smoke test."""
 
-from typing import Any
-
 import httpx
 
+from results.run_info import RouteRecord
 from results.store import RunWriter
 from scenarios.doctor.controls import fetch_openapi, skip_docs_routes
 from scenarios.doctor.openapi.route_request import RouteRequest
@@ -21,8 +20,8 @@ def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]
     is_module = app.launch_mode == "module"
     if is_module:
         app_info = app.read_app_info("idle", run.path) or {}
-        run.metadata["patient"]["framework"] = app_info.get("framework")
-        run.metadata["loop"] = app_info.get("loop") or run.metadata["loop"]
+        run.info.app.framework = app_info.get("framework")
+        run.info.loop = app_info.get("loop") or run.info.loop
     else:
         app_info = {"openapi": fetch_openapi(client, selection.headers)}
     declarations = (app_info.get("openapi"), app_info.get("routes"))
@@ -41,14 +40,14 @@ def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]
 
 
 def save_smoke_result(
-    run: RunWriter, record: dict[str, Any], result: SmokeResult, log: RunLog
+    run: RunWriter, record: RouteRecord, result: SmokeResult, log: RunLog
 ) -> None:
     """Record the smoke test; a coroutine that was never awaited makes any answer wrong."""
     unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
     fault = result.fault or next(iter(unawaited), "").removeprefix("RuntimeWarning: ") or None
-    record["skipped"] = None if fault else result.skipped
-    record["wrong"] = fault
-    record["polite"] = list(result.seconds)
-    record["status"] = result.status
-    record["notes"] = [result.note] if result.note else []
-    run.write_metadata()
+    record.skipped = None if fault else result.skipped
+    record.fault = fault
+    record.smoke_seconds = list(result.seconds)
+    record.status = result.status
+    record.notes = [result.note] if result.note else []
+    run.write_info()

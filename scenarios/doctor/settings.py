@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from results.gate_expression import Gate
+from results.run_info import RouteRecord, RunInfo
 from results.thresholds import MANY_USERS, MIN_WINDOW_SECONDS
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.levels import MAX_GENERATOR_RATE, MIN_WARM_UP, OWN_LEVELS, sufficient_requests
@@ -44,33 +43,27 @@ def warn_too_few_requests(settings: DoctorSettings) -> Iterator[str]:
         )
 
 
-def doctor_run_metadata(settings: DoctorSettings) -> dict[str, Any]:
-    """Return the metadata of a run before it begins."""
+def doctor_run_info(settings: DoctorSettings) -> RunInfo:
+    """Return what run.json says before a run begins."""
     app_core, locust_core = pinned_cores()
     app = settings.app
     is_ours = app.launch_mode == "module"
-    return {
-        **({} if is_ours else {"host": app.url}),
-        "patient": {**app.metadata(), "home": str(app.app_dir), "cwd": str(Path.cwd())},
-        "seed": settings.seed,
-        "acts": [],
-        "plan": {"seconds": None, "notes": [], "cells": []},
-        "schedule": "made from seed and plan",
-        "loop": app.loop if is_ours and app.loop != "auto" else "unknown",
-        "workers": app.workers,
-        "machine": {
-            **describe_machine(),
-            "app_core": app_core if is_ours and len(app_cores() or ()) == 1 else None,
-            "locust_core": locust_core,
-        },
-        "packages": package_versions(),
-        "connections": (
-            "opened before the load, one per user, kept alive; the neighbours on their own"
-        ),
-        "budget": settings.budget,
-        "gates": [gate.expression for gate in settings.gates],
-        "routes": [],
-    }
+    machine = describe_machine()
+    machine.app_core = app_core if is_ours and len(app_cores() or ()) == 1 else None
+    machine.locust_core = locust_core
+    return RunInfo(
+        host=None if is_ours else app.url,
+        app=app.info(),
+        seed=settings.seed,
+        schedule="made from seed and plan",
+        loop=app.loop if is_ours and app.loop != "auto" else "unknown",
+        workers=app.workers or 0,
+        machine=machine,
+        packages=package_versions(),
+        connections="opened before the load, one per user, kept alive; the neighbours on their own",
+        budget=settings.budget,
+        gates=[gate.expression for gate in settings.gates],
+    )
 
 
 def loadable_requests(
@@ -97,8 +90,7 @@ def find_over_budget(
     )
 
 
-def route_record(request: RouteRequest) -> dict[str, Any]:
+def route_record(request: RouteRequest) -> RouteRecord:
     """Return what run.json keeps of a route: no headers, no body."""
     names = ("route", "path", "skipped", "is_async", "file", "line")
-    kept = {name: getattr(request, name) for name in names}
-    return {**kept, "act": None, "wrong": None, "unfit": None, "notes": []}
+    return RouteRecord(**{name: getattr(request, name) for name in names})

@@ -150,9 +150,9 @@ class AppTestBed:
             return
         self.report_step("the loop at rest")
         idle_wait_file(self.run.path).unlink()
-        begun = time.perf_counter() - self.run.metadata["origin"] + WATCHDOG_DELAY
-        self.run.metadata["rest"] = [begun, begun + IDLE_WATCH_SECONDS]
-        while time.perf_counter() - self.run.metadata["origin"] < begun + IDLE_WATCH_SECONDS:
+        begun = time.perf_counter() - self.run.info.origin + WATCHDOG_DELAY
+        self.run.info.idle_span = begun, begun + IDLE_WATCH_SECONDS
+        while time.perf_counter() - self.run.info.origin < begun + IDLE_WATCH_SECONDS:
             self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
@@ -176,7 +176,7 @@ class AppTestBed:
     def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
         """Note what did not run for lack of requests."""
         remaining = self.count_remaining(session, request)
-        self.run.metadata["plan"]["notes"].append(
+        self.run.info.plan.notes.append(
             f"{sentence}: {remaining:,} of its {self.options.requests:,} requests were left;"
             " --requests allows more."
         )
@@ -192,9 +192,9 @@ class AppTestBed:
             cells = share_requests(wanted, self.count_remaining(base_session, request))
             for cell in wanted[len(cells) :]:
                 self.note_request_limit(f"{cell.name} was not measured", base_session, request)
-        self.run.extend_plan([cell.to_dict() for cell in cells])
-        if session not in self.run.metadata["acts"]:
-            self.run.metadata["acts"].append(session)
+        self.run.extend_plan(cells)
+        if session not in self.run.info.sessions:
+            self.run.info.sessions.append(session)
         return Job(
             self.run.path,
             session,
@@ -244,6 +244,6 @@ def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
 
 
 def _add_note(run: RunWriter, note: str) -> None:
-    notes = run.metadata["plan"]["notes"]
+    notes = run.info.plan.notes
     if note not in notes:
         notes.append(note)

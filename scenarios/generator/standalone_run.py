@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 
 from results.errors import AtonceError, ExitCode
+from results.run_info import Plan, RunInfo
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, Status
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
@@ -104,7 +105,7 @@ class StandaloneRun:
             root = Path(options.atonce_out) if options.atonce_out else default_root()
             self.run = RunWriter.create(root, cells[0].scenario)
             self.is_stop_sent, self.is_interrupted = False, False
-            self.run.open(**self._run_metadata(cells))
+            self.run.open(self._run_info(cells))
         except (AtonceError, OSError) as error:
             log.error(error)  # noqa: TRY400 - a sentence, no traceback
             self.run, options.atonce_script = None, ""
@@ -123,20 +124,20 @@ class StandaloneRun:
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
         gevent.spawn(self._stop_when_done, self.run)
 
-    def _run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
-        return {
-            "command": "locust",
-            "scenario": cells[0].scenario,
-            "host": self.environment.host,
-            "seed": self.options.atonce_seed,
-            "plan": {"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
-            "schedule": "made from seed and plan",
-            "loop": "unknown",
-            "workers": len(self.workers),
-            "machine": describe_machine(measure_load=False),
-            "packages": package_versions(),
-            "connections": self.run_options(None).connections,
-        }
+    def _run_info(self, cells: list[Cell]) -> RunInfo:
+        return RunInfo(
+            command="locust",
+            scenario=cells[0].scenario,
+            host=self.environment.host,
+            seed=self.options.atonce_seed,
+            plan=Plan(cells=cells),
+            schedule="made from seed and plan",
+            loop="unknown",
+            workers=len(self.workers),
+            machine=describe_machine(measure_load=False),
+            packages=package_versions(),
+            connections=self.run_options(None).connections,
+        )
 
     def _stop_when_done(self, run: RunWriter) -> None:
         while self.run is run and not self._are_workers_done():

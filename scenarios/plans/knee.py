@@ -113,7 +113,7 @@ def _measure_crowd(options: RunOptions, run: RunWriter, crowd: Cell) -> _Measure
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
     """Read a crowd's right answers inside its window from the spools."""
-    spools = RunSpools(run.path, run.metadata["origin"])
+    spools = RunSpools(run.path, run.info.origin)
     marks = {row.mark: row.t for row in spools.load if row.cell == cell.name and row.mark}
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return _CrowdAnswers()

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from results.errors import AtonceError, ExitCode
+from results.run_info import Answer
 from results.schema import Cell, Scenario
 from scenarios.generator.job import COMMON_HEADERS
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
@@ -62,14 +63,12 @@ class PartMissing(Exception):  # noqa: N818 - not an error: this part is not mea
     """Raised with the target's own message when it lacks a part."""
 
 
-def collect_answers(
-    base_url: str, paths: Iterable[str], trust: TlsTrust
-) -> dict[str, dict[str, Any]]:
+def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dict[str, Answer]:
     """Request paths of the bundled app in turn; return status and body of each.
 
     Raises PartMissing when the app lacks a part, AtonceError when it does not answer.
     """
-    answers = {}
+    answers: dict[str, Answer] = {}
     # uvicorn closes the connection on which the app raised an error
     limits = httpx.Limits(max_keepalive_connections=0)
     with open_http_client(base_url, trust, TIMEOUT, limits=limits) as client:
@@ -83,7 +82,7 @@ def collect_answers(
                     ExitCode.TARGET,
                 ) from error
             _raise_if_part_missing(answer)
-            answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
+            answers[path] = Answer(answer.status_code, answer.text[:_MAX_ANSWER_CHARS])
     return answers
 
 

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from results.errors import AtonceError, ExitCode
+from results.run_info import RunInfo
 from results.schema import Status
 from results.store import RunWriter
 from scenarios.system.interrupt import StopRequest, handle_stop_signals
@@ -13,9 +14,7 @@ _Listener = TypeVar("_Listener")
 
 
 @contextlib.contextmanager
-def recorded_run(
-    run: RunWriter, create_metadata: Callable[[], dict[str, Any]]
-) -> Iterator[StopRequest]:
+def recorded_run(run: RunWriter, create_info: Callable[[], RunInfo]) -> Iterator[StopRequest]:
     """Open a run for the length of the block, and close it however the block ends.
 
     An AtonceError becomes a warning of the run, and is raised again; a full disk becomes an
@@ -24,7 +23,7 @@ def recorded_run(
     status = Status.FAILED
     with handle_stop_signals() as stop_request:
         try:
-            run.open(**create_metadata())
+            run.open(create_info())
             yield stop_request
             status = Status.COMPLETE
         except AtonceError as error:

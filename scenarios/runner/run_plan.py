@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from results import run_info
 from results.errors import AtonceError
+from results.run_info import RunInfo, SessionAnswers, SkippedSession
 from results.store import RunWriter
 from scenarios.generator.job import Job
 from scenarios.plans.model import STARTUP_TIME, Plan, Session
@@ -70,7 +72,7 @@ def execute_plan(
     app_core, locust_core = machine.pinned_cores()
     everywhere, cpu_env = machine.all_cores(), machine.cpu_count_env()
     with (
-        recorded_run(run, partial(_run_metadata, plan, settings)) as stop_request,
+        recorded_run(run, partial(_create_run_info, plan, settings)) as stop_request,
         pin_to_core(locust_core),
     ):
         driver = _SessionDriver(settings, run, stop_request, listener, cpu_env, locust_core)
@@ -78,9 +80,7 @@ def execute_plan(
             for session in _draw_sessions(plan, run, stop_request):
                 driver.run_or_skip(session, app_core if session.is_pinned else everywhere)
         except AtonceError:
-            if plan.follow_up and not any(
-                cell["arrivals"] for cell in run.metadata["plan"]["cells"]
-            ):
+            if plan.follow_up and not any(cell.arrivals for cell in run.info.plan.cells):
                 run.add_warning("The rates that follow from the capacity were never sent.")
             raise
 
@@ -90,37 +90,36 @@ def _draw_sessions(plan: Plan, run: RunWriter, stop_request: StopRequest) -> Ite
     yield from plan.sessions
     follow_ups = plan.follow_up(run) if plan.follow_up else iter(())
     while not stop_request.is_requested and (session := next(follow_ups, None)):
-        run.extend_plan([cell.to_dict() for cell in session.cells])
+        run.extend_plan(session.cells)
         yield session
 
 
-def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
+def _create_run_info(plan: Plan, settings: Settings) -> RunInfo:
     app_core, locust_core = machine.pinned_cores()
     sessions, cells = plan.sessions, [cell.to_dict() for cell in plan.cells]
-    more: dict[str, Any] = {"probe": settings.probe}
-    if settings.host:
-        more, app_core = {"scenario": settings.scenario, "host": settings.host}, None
-    if settings.claims:
-        more["claims"] = settings.claims
-    return {
-        **more,
-        "seed": settings.seed,
-        "acts": [session.name for session in sessions],
-        "asks": {
-            session.name: session.extra_requests for session in sessions if session.extra_requests
-        },
-        "unpinned": [session.name for session in sessions if not session.is_pinned],
-        "skipped": {},
-        "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
-        "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
-        "loop": settings.loop,
-        # where a session chose another loop on purpose
-        "loops": {session.name: session.loop for session in sessions if session.loop},
-        "workers": 1,
-        "machine": {**machine.describe_machine(), "app_core": app_core, "locust_core": locust_core},
-        "packages": machine.package_versions(),
-        "connections": settings.connections,
-    }
+    facts = machine.describe_machine()
+    facts.app_core, facts.locust_core = None if settings.host else app_core, locust_core
+    requests = {session.name: list(session.extra_requests) for session in sessions}
+    return RunInfo(
+        scenario=settings.scenario if settings.host else None,
+        host=settings.host,
+        probe=settings.probe,
+        claims=list(settings.claims or ()),
+        seed=settings.seed,
+        sessions=[session.name for session in sessions],
+        extra_requests={name: paths for name, paths in requests.items() if paths},
+        unpinned=[session.name for session in sessions if not session.is_pinned],
+        plan=run_info.Plan(
+            seconds=plan.seconds or None, notes=list(plan.notes), cells=list(plan.cells)
+        ),
+        schedule=hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
+        loop=settings.loop,
+        loops={session.name: session.loop for session in sessions if session.loop},
+        workers=1,
+        machine=facts,
+        packages=machine.package_versions(),
+        connections=settings.connections,
+    )
 
 
 @dataclass
@@ -148,7 +147,7 @@ class _SessionDriver:
                 self.answers[session.seconds] = answer
         except preflight.PartMissing as missing:
             names = [cell.name for cell in session.cells]
-            self.run.skip_session(session.name, str(missing), names)
+            self.run.skip_session(session.name, SkippedSession(str(missing), names))
         self.seconds_done += STARTUP_TIME + session.estimate()
 
     def _run_session(self, session: Session, app_core: CoreSet) -> str:
@@ -181,7 +180,8 @@ class _SessionDriver:
             if app is None:
                 preflight.check_target_alive(url, session.cells[-1].name)
         if session.extra_requests:
-            run.add_answers(session.name, answers, "" if locust else log.warnings())
+            log_text = "" if locust else log.warnings()
+            run.add_answers(session.name, SessionAnswers(answers, log_text))
         return answer
 
     def _report_cell(self, session: Session, cell: str, seconds: float) -> None:

@@ -7,10 +7,10 @@ import time
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from results.run_info import Clock, Machine
 from scenarios.system.cpu_quota import cpu_limit
 
 _CPU_COUNT_VARIABLE = "PYTHON_CPU_COUNT"
@@ -31,28 +31,26 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
+def describe_machine(*, measure_load: bool = True) -> Machine:
     """Return the facts of this machine that move a measurement; `measure_load` takes 0.3 s."""
-    return {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cpu": _cpu_model(),
-        "cpus": os.cpu_count(),
-        "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
-        "memory_bytes": psutil.virtual_memory().total,
-        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
-        "clock": _clock_facts(),
-    }
+    limit = cpu_limit()
+    return Machine(
+        system=platform.platform(),
+        python=platform.python_version(),
+        cpu=_cpu_model(),
+        cpus=os.cpu_count(),
+        cpu_limit=limit.cores if limit else None,
+        memory_bytes=psutil.virtual_memory().total,
+        busy_before=psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
+        clock=_clock_facts(),
+    )
 
 
-def _clock_facts() -> dict[str, float]:
-    """Return the clock's resolution (seconds), and how often it stepped back in many reads."""
+def _clock_facts() -> Clock:
     timestamps = [time.perf_counter() for _ in range(20_000)]
     steps = [later - earlier for earlier, later in pairwise(timestamps)]
-    return {
-        "resolution": min(step for step in steps if step > 0),
-        "backward": sum(step < 0 for step in steps),
-    }
+    resolution = min(step for step in steps if step > 0)
+    return Clock(resolution, sum(step < 0 for step in steps))
 
 
 def _cpu_model() -> str:

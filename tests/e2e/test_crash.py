@@ -166,7 +166,7 @@ def test_a_run_can_be_interrupted_in_a_frozen_route(
     assert "stopping; waiting for open requests" in said
     run = next(tmp_path.iterdir())
     if times == 1:
-        assert read_run(run)["status"] == Status.INTERRUPTED
+        assert read_run(run).status == Status.INTERRUPTED
         assert "not measured to its end: crowd/GET /broken-async?seconds=0.2/10" in shown
         assert not load_run(run).samples.censored.any()
     else:

@@ -119,7 +119,7 @@ def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
         rows[["app_start", "handler_start", "handler_end", "app_end", "peer"]].isna().all(axis=None)
     )
     assert rows.done.notna().all()
-    assert (len(pd.read_parquet(path / "probe.parquet")), read_run(path)["targets"]) == (0, {})
+    assert (len(pd.read_parquet(path / "probe.parquet")), read_run(path).targets) == (0, {})
     assert 45 < served(report, Variant.SYNC) < 90
 
 
@@ -152,7 +152,7 @@ def test_a_route_that_is_not_right_is_never_loaded(tmp_path: Path, app: str, wor
     assert trouble is not None
     assert trouble.code == ExitCode.TARGET
     assert words in trouble.sentence
-    assert read_run(path)["status"] == Status.FAILED
+    assert read_run(path).status == Status.FAILED
     assert len(pd.read_parquet(path / "samples.parquet")) == 0
 
 
@@ -167,7 +167,7 @@ def test_a_target_that_dies_is_said_and_what_was_measured_kept(tmp_path: Path) -
     rows = pd.read_parquet(path / "samples.parquet")
     assert rows.error.isna().sum() > 20
     assert rows.error.notna().sum() < 2000
-    assert read_run(path)["status"] == Status.FAILED
+    assert read_run(path).status == Status.FAILED
 
 
 def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     report = build_report(run)
     # reading takes nothing away
     assert build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts
-    assert report.run_metrics.run["status"] == Status.RUNNING
+    assert report.run_metrics.run.status == Status.RUNNING
     assert "crowd/broken-async/1" in {tally.cell for tally in report.run_metrics.cell_counts}
 
 

@@ -160,11 +160,11 @@ def test_every_request_is_a_row_with_all_its_moments_in_order(done: Reproduction
         .any()
     )
     run = read_run(done.folder)
-    target = run["targets"]["broken-async"]
-    assert (run["status"], target["http_parser"], target["thread_tokens"]) == (
+    target = run.targets["broken-async"]
+    assert (run.status, target.http_parser, target.thread_tokens) == (
         Status.COMPLETE,
         "httptools",
         40,
     )
-    assert target["cpus"] == [run["machine"]["app_core"]]  # and not on the generator's
+    assert target.cpus == [run.machine.app_core]  # and not on the generator's
     assert {"mark", "tick"} == set(pd.read_parquet(done.folder / "load.parquet").kind)

@@ -75,7 +75,7 @@ def rows_of(folder: Path, said: str) -> tuple[Path, pd.DataFrame]:
     """The only run of a folder, sealed, with its rows."""
     runs = list((folder / "atonce-results").iterdir())
     assert len(runs) == 1, said
-    assert read_run(runs[0])["status"] == Status.COMPLETE, said
+    assert read_run(runs[0]).status == Status.COMPLETE, said
     return runs[0], pd.read_parquet(runs[0] / "samples.parquet")
 
 
@@ -108,7 +108,7 @@ def test_every_row_that_was_sent_was_counted_at_the_target(
     assert int(table.split("|")[1].split()[0]) == pytest.approx(
         (rows.done - rows.intended).mean() * 1000, abs=2
     )
-    assert build_report(run).run_metrics.run["command"] == "locust"
+    assert build_report(run).run_metrics.run.command == "locust"
     assert gone_within(mark) == []
 
 
@@ -173,7 +173,7 @@ def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) ->
             httpx.post(f"{page}/stop", timeout=30)
             runs = sorted((tmp_path / "atonce-results").iterdir())
             assert len(runs) == number
-            assert all(read_run(run)["status"] == Status.COMPLETE for run in runs)
+            assert all(read_run(run).status == Status.COMPLETE for run in runs)
         asked = counted(url)
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
@@ -229,7 +229,7 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(
         said, _ = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in said) == (130, False), said
     run = next((tmp_path / "atonce-results").iterdir())
-    assert read_run(run)["status"] == status
+    assert read_run(run).status == status
     assert build_report(run).exit_code() == 3
     assert gone_within(mark) == []
 
@@ -256,8 +256,8 @@ def test_a_lost_worker_is_said(tmp_path: Path) -> None:
     assert process.returncode == 3, said
     assert "Not every Locust worker came to its end" in said
     run = next((tmp_path / "atonce-results").iterdir())
-    assert read_run(run)["status"] == Status.FAILED
-    assert len(build_report(run).run_metrics.run["troubles"]) == 1
+    assert read_run(run).status == Status.FAILED
+    assert len(build_report(run).run_metrics.run.troubles) == 1
     assert gone_within(mark) == []
 
 

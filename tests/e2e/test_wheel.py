@@ -206,5 +206,5 @@ def test_an_installed_tool_works_among_hostile_packages(wheel: Path, tmp_path: P
         server.terminate()
         server.wait(60)
     runs = list((hostile / "atonce-results").iterdir())
-    assert [read_run(path)["status"] for path in runs] == ["complete"] * 3
+    assert [read_run(path).status for path in runs] == ["complete"] * 3
     assert gone_within(mark) == []

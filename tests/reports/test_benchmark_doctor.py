@@ -172,7 +172,7 @@ def test_what_was_kept_is_judged_again(
     summary, seconds, trouble = kept(run.parent)
     assert (len(summary["routes"]), round(seconds), trouble) == (
         27,
-        round(example.run_metrics.run["seconds"]),
+        round(example.run_metrics.run.seconds or 0),
         "",
     )
 

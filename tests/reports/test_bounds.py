@@ -17,6 +17,7 @@ from reports.verdicts.diagnosis import Diagnosis, Finding
 from reports.verdicts.model import RouteEvidence
 from reports.verdicts.rules import evaluate_rules
 from results.gate_expression import parse_gate
+from results.run_info import RouteRecord
 from results.schema import Cell
 from results.verdicts import Verdict
 from scenarios.doctor import adaptive_plan
@@ -66,10 +67,19 @@ def entry_of(seen: RouteEvidence) -> dict[str, Any]:
             exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY),
             False,
         ),
-        ("no time for the many", exam(0.1, look(8, 80), entry={"unfit": "no time"}), False),
+        (
+            "no time for the many",
+            exam(0.1, look(8, 80), entry=RouteRecord(route="GET /x", unmeasured="no time")),
+            False,
+        ),
         (
             "no time for the watchdog",
-            exam(0.1, look(8, 80), look(64, 100), entry={"unfit": "no time"}),
+            exam(
+                0.1,
+                look(8, 80),
+                look(64, 100),
+                entry=RouteRecord(route="GET /x", unmeasured="no time"),
+            ),
             False,
         ),
         ("the many were cut off", exam(0.1, look(8, 60)), False),

@@ -18,6 +18,7 @@ from reports.render.ci import (
 )
 from reports.render.junit import TRUST_CASE_NAME, build_junit
 from reports.verdicts.culprit import source_roots
+from results.run_info import AppInfo
 from tests.support.summary_factory import CHECKOUT, NOTES, arrivals, crowd, route, run
 
 HOSTILE = (
@@ -239,7 +240,7 @@ def test_annotations_find_an_app_that_lies_elsewhere(
 
     def file(path: str, home: str, **environment: str) -> str:
         data = run(route(**{**BLOCKED, "blame": [{**SLEEP, "file": path}]}))
-        roots = source_roots({"cwd": str(tmp_path / "repo" / "ci"), "home": str(tmp_path / home)})
+        roots = source_roots(AppInfo(cwd=str(tmp_path / "repo" / "ci"), home=str(tmp_path / home)))
         annotations = create_annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
         return annotations[0].partition("file=")[2].partition(",")[0]
 

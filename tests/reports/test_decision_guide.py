@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from reports.model import Report
@@ -138,7 +139,7 @@ def test_what_was_not_measured_has_no_row(report: Report, honest: Report, tmp_pa
             replace(
                 honest,
                 run_metrics=replace(
-                    honest.run_metrics, run={**honest.run_metrics.run, "command": "run"}
+                    honest.run_metrics, run=structs.replace(honest.run_metrics.run, command="run")
                 ),
             )
         )

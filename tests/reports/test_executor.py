@@ -10,14 +10,15 @@ from reports.claims.routes import documented_executor_size
 from reports.metrics.executor import explain_small_executor, server_cpu_count
 from reports.model import Report
 from reports.verdicts.findings import describe_route
+from results.run_info import Machine, RunInfo, Runtime
 from results.schema import Variant
 from results.verdicts import Verdict
 from scenarios.system import machine
 
 
-def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
+def run_of(python: str, cpus: int = 2, **more: Any) -> RunInfo:
     """What a run says of its machine."""
-    return {"machine": {"python": python, "cpus": cpus}, **more}
+    return RunInfo(machine=Machine(python=python, cpus=cpus), **more)
 
 
 @pytest.mark.parametrize(
@@ -38,17 +39,17 @@ def test_what_the_process_counts_predicts_its_executor(
     python: str, runtime: dict[str, Any], counted: int, *, explained: bool
 ) -> None:
     """If the core that we reserve made it smaller, the report says so."""
-    run = run_of(python, targets={Variant.TO_THREAD: runtime})
-    assert server_cpu_count(run, runtime) == counted
+    run = run_of(python, targets={Variant.TO_THREAD: Runtime(**runtime)})
+    assert server_cpu_count(run, Runtime(**runtime)) == counted
     assert documented_executor_size(run, "to-thread") == counted + 4
-    assert bool(explain_small_executor(run, runtime)) is explained
+    assert bool(explain_small_executor(run, Runtime(**runtime))) is explained
 
 
 def test_an_app_that_someone_else_serves_is_pinned_by_nobody() -> None:
     """Whatever it counts."""
     assert (
         explain_small_executor(
-            run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}
+            run_of("3.13.5", host="http://127.0.0.1:1"), Runtime(cpus=[1], executor_size=5)
         )
         == ""
     )
@@ -57,7 +58,7 @@ def test_an_app_that_someone_else_serves_is_pinned_by_nobody() -> None:
 def test_a_smaller_executor_is_said_in_the_finding(honest: Report) -> None:
     """5 threads, and 6 without us."""
     why = explain_small_executor(
-        run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1}
+        run_of("3.13.5"), Runtime(python="3.13.5", cpus=[1], executor_size=5, cpu_count=1)
     )
     route = honest.run_metrics.find_route(Variant.TO_THREAD)
     assert route is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec import structs
 
 from reports.gates.evaluate import apply_strict, evaluate_gate, evaluate_gates, gates_exit_code
 from reports.model import Report
@@ -372,10 +373,10 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
     """The gates of the run, every outcome valid; a gate without its words is not."""
     study = replace(
         honest.run_metrics,
-        run={
-            **honest.run_metrics.run,
-            "gates": ["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"],
-        },
+        run=structs.replace(
+            honest.run_metrics.run,
+            gates=["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"],
+        ),
     )
     data = json.loads(
         json.dumps(build_summary(replace(honest, run_metrics=study)), allow_nan=False)

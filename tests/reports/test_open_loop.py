@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
@@ -297,7 +298,7 @@ def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
     hostile = dataclasses.replace(
         kneeling,
         run_metrics=dataclasses.replace(
-            kneeling.run_metrics, run={**kneeling.run_metrics.run, "host": "<script>"}
+            kneeling.run_metrics, run=structs.replace(kneeling.run_metrics.run, host="<script>")
         ),
     )
     assert "<script>" not in render_page(hostile)

@@ -24,7 +24,7 @@ from reports.render.page import claim_bars, render_page
 from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
-from results.schema import Variant
+from results.schema import Status, Variant
 from scenarios.plans.model import quick_plan
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support import simulate_run as simulate
@@ -105,9 +105,9 @@ def test_the_verdict_comes_first_and_is_written_out(html: str, honest: Report) -
 def test_what_comes_from_outside_is_escaped(honest: Report) -> None:
     """A hostile machine name stays text."""
     hostile = copy.deepcopy(honest)
-    hostile.run_metrics.run["machine"]["cpu"] = "<script>alert(1)</script>"
-    hostile.run_metrics.run["troubles"] = ["<img src=x onerror=alert(1)>"]
-    hostile.run_metrics.run["status"] = "failed"
+    hostile.run_metrics.run.machine.cpu = "<script>alert(1)</script>"
+    hostile.run_metrics.run.troubles = ["<img src=x onerror=alert(1)>"]
+    hostile.run_metrics.run.status = Status.FAILED
     text = render_page(hostile)
     assert "<script>" not in text
     assert "<img" not in text
@@ -193,7 +193,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Report:
         tmp_path_factory.mktemp("single"), simulate.World(plan=plan_for_claims(needs), facts=facts)
     )
     report = build_report(path)
-    report.run_metrics.run["command"] = "claims"
+    report.run_metrics.run.command = "claims"
     lacking = dataclasses.replace(
         report.claims[0].result,
         predicted="-",

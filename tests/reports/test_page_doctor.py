@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.lines import Line2D
+from msgspec import structs
 
 from reports.model import Report
 from reports.render.charts import card
@@ -14,6 +14,7 @@ from reports.render.doctor_table import build_doctor_table, finding_lines, unexa
 from reports.render.page import MAX_CARD_CHARTS, NO_CHART_VERDICTS, render_page
 from reports.render.summary import build_summary
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
+from results.run_info import RouteRecord
 from results.verdicts import Verdict
 from tests.reports.test_page import BUDGET, Elements
 
@@ -57,10 +58,10 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
 def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
     """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
     known = [
-        {**entry, "notes": [f"It answers <i>, {entry['route']}."]}
-        for entry in example.run_metrics.run["routes"]
+        structs.replace(entry, notes=[f"It answers <i>, {entry.route}."])
+        for entry in example.run_metrics.run.routes
     ]
-    entries = {entry["route"]: entry for entry in known}
+    entries = {entry.route: entry for entry in known}
 
     def noted(finding: Finding) -> Finding:
         diagnosis = finding.diagnosis
@@ -73,7 +74,7 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
             ),
         )
 
-    study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": known})
+    study = replace(example.run_metrics, run=structs.replace(example.run_metrics.run, routes=known))
     report = replace(example, run_metrics=study, findings=tuple(map(noted, example.findings)))
     html, said, data = (
         render_page(report, build_summary(report)["gates"]),
@@ -91,12 +92,9 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     """No row, paragraph or card for each; the summary has all of them, for gates."""
     names = [f"GET /late/{number}" for number in range(300)]
     late = [
-        {
-            **example.run_metrics.run["routes"][0],
-            "route": name,
-            "act": None,
-            "unfit": "it did not fit",
-        }
+        structs.replace(
+            example.run_metrics.run.routes[0], route=name, session="", unmeasured="it did not fit"
+        )
         for name in names
     ]
     blank = next(finding for finding in example.findings if finding.verdict is Verdict.SCALES)
@@ -104,14 +102,16 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     healthy = blank.diagnosis
     assert healthy
 
-    def unreached(entry: dict[str, Any]) -> Finding:
-        route = replace(blank.route, route=entry["route"], variant=entry["route"])
+    def unreached(entry: RouteRecord) -> Finding:
+        route = replace(blank.route, route=entry.route, variant=entry.route)
         case = replace(healthy, evidence=replace(healthy.evidence, entry=entry, route=route))
         return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
 
     study = replace(
         example.run_metrics,
-        run={**example.run_metrics.run, "routes": [*example.run_metrics.run["routes"], *late]},
+        run=structs.replace(
+            example.run_metrics.run, routes=[*example.run_metrics.run.routes, *late]
+        ),
     )
     report = replace(
         example, run_metrics=study, findings=(*example.findings, *map(unreached, late))
@@ -188,12 +188,13 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
     assert "empty routes" not in html
     assert "A fresh process of the app for each route" in html
     assert "with a watchdog inside" in html
-    app_under_test = {**example.run_metrics.run["patient"], "how": "url"}
+    app_under_test = structs.replace(example.run_metrics.run.app, how="url")
     outside = render_page(
         replace(
             example,
             run_metrics=replace(
-                example.run_metrics, run={**example.run_metrics.run, "patient": app_under_test}
+                example.run_metrics,
+                run=structs.replace(example.run_metrics.run, app=app_under_test),
             ),
         )
     )

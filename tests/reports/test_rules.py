@@ -14,6 +14,7 @@ from reports.verdicts.diagnose import gc_sentences
 from reports.verdicts.evidence import computing_share
 from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats
 from reports.verdicts.rules import evaluate_rules
+from results.run_info import RouteRecord
 from results.verdicts import Verdict
 
 QUIET: dict[str, Any] = dict.fromkeys(
@@ -94,7 +95,7 @@ def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
         neighbours={}, restarts={}, **empty,
     )  # fmt: skip
     facts: dict[str, Any] = {
-        "entry": {"route": "GET /x"}, "half_neighbours": None, "loop_holds": ROUTE_HOLDS,
+        "entry": RouteRecord(route="GET /x"), "half_neighbours": None, "loop_holds": ROUTE_HOLDS,
         "idle_hold_places": frozenset(), "cpu_while_late": 0.1, "watched_seconds": 2.0,
         "faults": {}, "watched_requests": 0, "workers": 1, "thread_tokens": 40, "executor_size": 6,
         "has_agent": True,
@@ -201,9 +202,9 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
     ("refuses under load", Verdict.UNKNOWN, None,
      exam(0.1, look(8, 80), faults={8: (40, 400, "status 429")})),
     ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None,
-     exam(0.1, entry={"wrong": "answers text/html"})),
+     exam(0.1, entry=RouteRecord(route="GET /x", fault="answers text/html"))),
     ("did not fit the budget", Verdict.UNKNOWN, None,
-     exam(0.1, look(8, 80), look(64, 620), entry={"unfit": "no time"})),
+     exam(0.1, look(8, 80), look(64, 620), entry=RouteRecord(route="GET /x", unmeasured="no time"))),
     ("two workers, each blocked", Verdict.LOOP_BLOCKED, None,
      exam(0.1, look(8, 20, loop=0.38), workers=2)),
     ("from outside: threads that take turns", Verdict.GIL_BOUND, None,
@@ -335,7 +336,7 @@ def test_a_failed_check_takes_the_verdict() -> None:
 
 def test_where_nobody_could_sample_the_verdict_says_why() -> None:
     """It is no want of time."""
-    entry = {"route": "GET /x", "unwatched": "its Python has no GIL"}
+    entry = RouteRecord(route="GET /x", unwatched="its Python has no GIL")
     case = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=None, entry=entry)
     ruling = evaluate_rules(case, [])
     assert (ruling.verdict, "its Python has no GIL" in ruling.reason) == (Verdict.UNKNOWN, True)

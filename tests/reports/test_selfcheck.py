@@ -25,6 +25,7 @@ from reports.render.terminal import print_report
 from reports.report import build_report
 from reports.selfcheck import from_server_clock, selfcheck_goals, to_server_clock
 from results.errors import ExitCode
+from results.run_info import Runtime
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.plans.selfcheck import selfcheck_plan
@@ -196,9 +197,8 @@ def test_a_stop_is_found_as_long_as_it_was(
         FROZEN[0].name,
         lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index),
     )
-    evidence.run["targets"] = {
-        "places": {"frozen": [[begin + first, begin + last] for first, last in record]}
-    }
+    stops = [(begin + first, begin + last) for first, last in record]
+    evidence.run.targets = {"places": Runtime(frozen=stops)}
     met = verdicts(evidence)
     assert {name for name, holds in met.items() if not holds} == missed
     assert set(met) == STOP
@@ -347,7 +347,7 @@ def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None
             for goal in report.goals
             if goal.name.endswith(ends) and abs(goal.relative_error or 0) > far
         ] == []
-    ((begin, end),) = report.run_metrics.run["targets"]["places"]["frozen"]
+    ((begin, end),) = report.run_metrics.run.targets["places"].frozen
     assert 1.0 <= end - begin < 2.0
     write_report_files(report)
     assert "goals hold</h2>" in (run.path / "report" / "index.html").read_text(encoding="utf-8")

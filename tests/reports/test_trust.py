@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from reports.checks.model import Check, CheckStatus, TrustLevel
 from reports.checks.trust import assess_trust
@@ -18,6 +19,7 @@ from reports.metrics.run_data import load_run
 from reports.metrics.run_health import expand_missed_ticks
 from reports.model import Report
 from reports.render.summary import check_entry
+from results.run_info import Clock
 from results.schema import ArrivalDistribution
 from tests.support import simulate_loads
 from tests.support.processes import ROOT
@@ -51,15 +53,14 @@ def ill(study: RunMetrics, **health: Any) -> RunMetrics:
 
 def with_machine_facts(study: RunMetrics, **facts: Any) -> RunMetrics:
     """The same run with other facts of its machine."""
-    return dataclasses.replace(
-        study, run={**study.run, "machine": {**study.run["machine"], **facts}}
-    )
+    machine = structs.replace(study.run.machine, **facts)
+    return dataclasses.replace(study, run=structs.replace(study.run, machine=machine))
 
 
 def astray(study: RunMetrics) -> RunMetrics:
     """The same run, with the servers on the generator's core."""
-    ran = {name: {**target, "cpus": [0]} for name, target in study.run["targets"].items()}
-    return dataclasses.replace(study, run={**study.run, "targets": ran})
+    ran = {name: structs.replace(target, cpus=[0]) for name, target in study.run.targets.items()}
+    return dataclasses.replace(study, run=structs.replace(study.run, targets=ran))
 
 
 def skipped(study: RunMetrics) -> RunMetrics:
@@ -72,8 +73,8 @@ def skipped(study: RunMetrics) -> RunMetrics:
 
 
 FAULTS: list[tuple[str, Callable[[RunMetrics], RunMetrics]]] = [
-    ("V1", lambda study: with_machine_facts(study, clock={"resolution": 4e-8, "backward": 1})),
-    ("V1", lambda study: with_machine_facts(study, clock={"resolution": 0.015, "backward": 0})),
+    ("V1", lambda study: with_machine_facts(study, clock=Clock(4e-8, 1))),
+    ("V1", lambda study: with_machine_facts(study, clock=Clock(0.015, 0))),
     ("V2", lambda study: ill(study, stall_p99=0.006)),
     ("V2", lambda study: ill(study, longest_stall=2.0)),
     ("V3", lambda study: ill(study, lateness=0.02)),

@@ -23,29 +23,22 @@ from results.records import (
     decode_app_line,
     decode_request_line,
 )
+from results.run_info import RunInfo
 from results.schema import Status
 from results.spool import read_spool
 from results.spool_tables import RequestLineStore, build_sample
 from results.store import RunWriter, to_arrow_table, write_table
 
 ORIGIN = 1000.0
-FACTS: dict[str, Any] = {
-    "seed": 1,
-    "plan": {"seconds": 0.1, "cells": []},
-    **dict.fromkeys(("loop", "connections", "schedule"), "x"),
-    "machine": {},
-    "packages": {},
-    "workers": 2,
-}
 
 
 def plant(path: Path, count: int) -> RunWriter:
     """Spools of two workers with every fate of a request, and of a probe that saw part of them."""
     run = RunWriter(path, "run")
     path.mkdir()
-    run.open(**FACTS)
-    run.metadata["origin"] = ORIGIN
-    run.write_metadata()
+    run.open(RunInfo(seed=1, loop="x", connections="x", schedule="x", workers=2))
+    run.info.origin = ORIGIN
+    run.write_info()
     rng = random.Random(1)  # noqa: S311 - repeatable
     spools: dict[str, list[Any]] = {
         "probe/x-7": [["runtime", 1.0, {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]
@@ -128,7 +121,7 @@ def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.M
     file = pq.ParquetFile(run.path / "samples.parquet")
     assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) == 7
     pd.testing.assert_frame_equal(expected, file.read().to_pandas())
-    assert run.metadata["troubles"] == ["6 lines of the spools could not be read and are left out."]
+    assert run.info.troubles == ["6 lines of the spools could not be read and are left out."]
 
 
 def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(
@@ -140,7 +133,7 @@ def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(
     before = load_run(run.path)
     run.close(Status.COMPLETE)
     after = load_run(run.path)
-    assert before.run["troubles"] == after.run["troubles"]
+    assert before.run.troubles == after.run.troubles
     for name in ("samples", "load", "probe"):
         pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
 

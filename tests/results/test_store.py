@@ -11,6 +11,7 @@ import pytest
 from reports.metrics.run_data import load_run
 from results.errors import AtonceError, ExitCode
 from results.records import Done, GivenUp, decode_app_line, decode_request_line
+from results.run_info import RunInfo
 from results.schema import FORMAT_VERSION, Cell, Phase, Status
 from results.spool import SpoolReader
 from results.store import RunWriter, newest_run, read_run, write_atomic
@@ -23,8 +24,8 @@ from scenarios.plans.model import quick_plan
 def seal(path: Path, origin: float) -> None:
     """Close a run whose clock started at `origin`."""
     run = RunWriter(path, "reproduce")
-    run.open()
-    run.metadata["origin"] = origin
+    run.open(RunInfo())
+    run.info.origin = origin
     run.close(Status.COMPLETE)
 
 
@@ -194,23 +195,14 @@ def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> 
 def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Path) -> None:
     """The driver died, or is still at work: reading takes what is there, and changes nothing."""
     run = RunWriter.create(tmp_path, "reproduce")
-    run.open(
-        seed=1,
-        plan={"seconds": 0.1, "cells": []},
-        loop="asyncio",
-        machine={},
-        packages={},
-        connections="open",
-        schedule="",
-        workers=1,
-    )
+    run.open(RunInfo(seed=1, loop="asyncio", connections="open", workers=1))
     recorder = Recorder(run.path, "async")
     recorder.start_request(PLACE, 0.0, None)
     recorder.close()
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     for _ in range(2):
         evidence = load_run(run.path)
-        assert evidence.run["status"] == "running"
+        assert evidence.run.status == "running"
         assert list(evidence.samples.censored) == [True]
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
@@ -260,7 +252,7 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
             "lacks columns",
         ),
         (lambda run: edit(run, "seed", None), "lacks seed"),
-        (lambda run: edit(run, "plan", {"cells": [{}]}), "plan cannot be read"),
+        (lambda run: edit(run, "plan", {"cells": [{}]}), r"plan\.cells"),
         (lambda run: edit(run, "format", "two"), "its format is 'two'"),
         (lambda run: edit(run, "status", "banana"), "status"),
         (lambda run: edit(run, "packages", []), "packages"),
@@ -272,7 +264,7 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
         (lambda run: edit_cell(run, "users", -3), "users"),
         (lambda run: edit_cell(run, "users", "x"), "users"),
         (lambda run: edit_cell(run, "route", 3), "route"),
-        (lambda run: edit_cell(run, "scenario", "stampede"), "plan cannot be read"),
+        (lambda run: edit_cell(run, "scenario", "stampede"), "scenario"),
         (lambda run: edit_cell(run, "share", "x"), "share"),
         (lambda run: edit_cell(run, "warm_up", float("inf")), "warm_up"),
         (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "profile": []}), "profile"),
@@ -282,7 +274,7 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
             lambda run: edit(run, "plan", {"seconds": 0.1, "notes": [], "cells": [CELL, CELL]}),
             "twice",
         ),
-        (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "never closed"),
+        (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "lacks origin"),
         (lambda run: edit(run, "status", None), "lacks status"),
     ],
 )

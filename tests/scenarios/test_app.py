@@ -15,6 +15,7 @@ import pytest
 from dotenv import dotenv_values
 
 from results.errors import AtonceError, ExitCode
+from results.run_info import AppInfo
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.commands import parse_options
 from scenarios.doctor.controls import count_workers, server_processes
@@ -85,7 +86,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
         "secret": "s",
     }
     assert json.loads(env["ATONCE_AGENT"]) == {**settings, "watch": True, "hidden": ["geheim"]}
-    assert "geheim" not in f"{app_under_test} {app_under_test.metadata()}"
+    assert "geheim" not in f"{app_under_test} {app_under_test.info()}"
 
 
 def test_no_variable_of_this_shell_changes_how_uvicorn_serves(
@@ -131,11 +132,9 @@ def test_the_agent_that_moves_in_needs_nothing_that_is_not_in_python(
 def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
     """No agent is installed; a command gets its own environment."""
     url = AppUnderTest.from_url("http://127.0.0.1:8000/")
-    assert (url.url, url.launch_mode, url.inspect_interpreter()) == (
-        "http://127.0.0.1:8000",
-        "url",
-        {},
-    )
+    info = AppInfo()
+    url.inspect_interpreter(info)
+    assert (url.url, url.launch_mode, info) == ("http://127.0.0.1:8000", "url", AppInfo())
     assert (
         AppUnderTest.from_url("http://0.0.0.0:8000").url
         == AppUnderTest.from_url("0.0.0.0:8000/").url
@@ -273,7 +272,7 @@ def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_start
         with pytest.raises(AtonceError) as trouble:
             AppUnderTest.from_module(
                 DoctorOptions(target="shop:app", python=str(python), **more)
-            ).inspect_interpreter()
+            ).inspect_interpreter(AppInfo())
         return sentence(trouble)
 
     def fake(said: str) -> Path:
@@ -293,9 +292,10 @@ def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_start
         "is Python 3.9.1;" in asked(fake('{"python": "3.9.1", "uvicorn": true, "uvloop": true}'))[1]
     )
     assert "does not run as a Python interpreter" in asked(fake("hello"))[1]
-    assert AppUnderTest.from_module(
-        DoctorOptions(target="shop:app", python=sys.executable)
-    ).inspect_interpreter()["uvicorn"]
+    info = AppInfo()
+    own = AppUnderTest.from_module(DoctorOptions(target="shop:app", python=sys.executable))
+    own.inspect_interpreter(info)
+    assert info.uvicorn
 
 
 IMPORT = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from reports.checks.model import Check, CheckStatus, TrustLevel
 from reports.checks.trust import assess_trust
@@ -123,10 +124,10 @@ def test_less_than_two_cores_are_said_before_anything_is_stopped(honest: Any) ->
     """One core for the app, one for the load generator."""
     tight = dataclasses.replace(
         honest.run_metrics,
-        run={
-            **honest.run_metrics.run,
-            "machine": {**honest.run_metrics.run["machine"], "cpu_limit": 1.0},
-        },
+        run=structs.replace(
+            honest.run_metrics.run,
+            machine=structs.replace(honest.run_metrics.run.machine, cpu_limit=1.0),
+        ),
     )
     (check,) = [check for check in assess_trust(tight).checks if check.name == "CPU limit, cores"]
     assert (check.status, assess_trust(tight).trust_level) == (CheckStatus.WARN, TrustLevel.SUSPECT)

@@ -10,6 +10,7 @@ import pytest
 from reports.stats.queueing import closed_loop_mean, closed_loop_rate
 from results.errors import AtonceError
 from results.records import Done, Mark
+from results.run_info import RunInfo
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Phase, Scenario
 from results.store import RunWriter
 from scenarios.generator.arrivals import arrival_times
@@ -137,16 +138,16 @@ def followed(
 ) -> tuple[list[str], list[Cell], list[str]]:
     """Run all sessions of a knee on a known server: the crowds' names, the rates, the notes."""
     run, plan = RunWriter.create(folder, "knee"), plan_from_options(order)
-    run.open(plan={"cells": []})
+    run.open(RunInfo())
     assert plan.follow_up is not None
     crowds, rates = list[str](), list[Cell]()
     with contextlib.closing(Recorder(run.path, "load")) as recorder:
         for act in itertools.chain(plan.sessions, plan.follow_up(run)):
             rates += [cell for cell in act.cells if cell.arrivals]
             for cell in act.cells if not rates else ():
-                play_crowd(recorder, cell, places, run.metadata["origin"])
+                play_crowd(recorder, cell, places, run.info.origin)
                 crowds.append(cell.name)
-    return crowds, rates, run.metadata["troubles"]
+    return crowds, rates, run.info.troubles
 
 
 def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: Path) -> None:
@@ -193,11 +194,11 @@ def test_a_knee_needs_a_crowd_and_a_single_user(tmp_path: Path) -> None:
     ]
     assert names == [ALONE, "crowd/GET /x/2"]
     run = RunWriter.create(tmp_path, "knee")
-    run.open(plan={"cells": []})
+    run.open(RunInfo())
     then = plan_from_options(RunOptions(scenario="knee", routes=("GET /x",))).follow_up
     assert then is not None
     assert list(then(run)) == []
-    assert "no right answer came inside a window" in run.metadata["troubles"][0]
+    assert "no right answer came inside a window" in run.info.troubles[0]
 
 
 def test_words_become_numbers() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from results.run_info import RunInfo
 from results.schema import Neighbour
 from scenarios.doctor import examine, testbed
 from scenarios.doctor.environment import idle_wait_file
@@ -24,9 +25,7 @@ class MadeUp:
         self.options = SimpleNamespace(app=SimpleNamespace(launch_mode=how))
         self.app, self.listener = self.options.app, None
         self.run = SimpleNamespace(
-            path=folder,
-            metadata={"plan": {"notes": []}, "origin": self.origin},
-            write_metadata=lambda: None,
+            path=folder, info=RunInfo(origin=self.origin), write_info=lambda: None
         )
         self.stop_request = SimpleNamespace(raise_if_requested=lambda: None)
         self.wait = idle_wait_file(folder)
@@ -82,8 +81,8 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
     Examination(made).measure_idle()
     ours = how == "module"
     assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
-    assert made.run.metadata.get("rest") == (
-        [3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS]
+    assert made.run.info.idle_span == (
+        (3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS)
         if ours
         else None
     )
@@ -96,5 +95,5 @@ def test_where_the_watchdog_cannot_sample_no_time_is_spent_on_it(tmp_path: Path)
     (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "unwatched-idle.json").write_text('{"why": "no GIL"}')
     made.watch_idle_app()
-    assert (made.unwatched_reason, made.run.metadata.get("rest")) == ("no GIL", None)
-    assert "no GIL" in made.run.metadata["plan"]["notes"][0]
+    assert (made.unwatched_reason, made.run.info.idle_span) == ("no GIL", None)
+    assert "no GIL" in made.run.info.plan.notes[0]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from results.run_info import Plan, RouteRecord
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor import examine
@@ -37,7 +38,7 @@ def measured(
 ) -> RunWriter:
     """A run with one four-second cell, late generator ticks and a machine under stress."""
     run = RunWriter(folder, "doctor")
-    run.metadata["plan"] = {"cells": [cell.to_dict()], "notes": []}
+    run.info.plan = Plan(cells=[cell])
     for name in ("load", "samples", "probe"):
         (folder / name).mkdir()
     ticks: list[list[Any]] = [
@@ -130,8 +131,8 @@ def test_what_was_measured_at_first_is_set_aside_and_said(tmp_path: Path) -> Non
             "probe/route-01-77.jsonl",
             *["samples/route-01.jsonl"][number - 1 :],
         ] == kept
-    assert run.metadata["plan"]["cells"] == []
-    assert run.metadata["plan"]["notes"][0] == (
+    assert run.info.plan.cells == []
+    assert run.info.plan.notes[0] == (
         "It was examined again, because the machine swapped; "
         "what was measured at first lies in aside/route-01-1."
     )
@@ -242,7 +243,6 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
     """Never with a second allowance; where too little is left, a note says so."""
     order: Any = SimpleNamespace(app=None, budget=600.0, requests=requests)
     run = RunWriter(tmp_path, "doctor")
-    run.metadata["plan"] = {"cells": [], "notes": []}
     examination = examine.Examination(AppTestBed(order, run, StopRequest(), NoProgress()))
     allowed: list[int] = []
 
@@ -254,7 +254,7 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
     monkeypatch.setattr(examination, "examine_route", visit)
     monkeypatch.setattr(examine, "session_interference", lambda *_: "the machine swapped")
     asked = RouteRequest(route="GET /x", path="/x")
-    examination.examine_routes([(asked, {"act": None, "unfit": None})])
+    examination.examine_routes([(asked, RouteRecord(route="GET /x", session="route-01"))])
     assert (
         allowed == [requests - SMOKE_TEST_REQUESTS, requests - SMOKE_TEST_REQUESTS - 946][:visits]
     )
@@ -263,4 +263,4 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
         "GET /x was not examined again, though the machine swapped: "
         f"{left} of its 1,000 requests were left"
     )
-    assert (words in run.metadata["plan"]["notes"][0]) == (visits == 1)
+    assert (words in run.info.plan.notes[0]) == (visits == 1)

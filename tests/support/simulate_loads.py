@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from results.records import Done, GivenUp, Mark, Sent, Unsent
+from results.run_info import RunInfo
 from results.schema import (
     ArrivalDistribution,
     Arrivals,
@@ -106,8 +109,8 @@ def write(
         "targets": {},
         **facts,
     }
-    run.open(**facts)
-    run.metadata["origin"] = 0.0
+    run.open(msgspec.convert(facts, RunInfo))
+    run.info.origin = 0.0
     now = 1.0
     workers = [
         Worker(
@@ -122,7 +125,7 @@ def write(
         worker.samples.close()
         worker.load.close()
     if status is Status.RUNNING:
-        run.write_metadata()
+        run.write_info()
     else:
         run.close(status)
     return path

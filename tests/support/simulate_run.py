@@ -13,6 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from results.records import (
@@ -27,6 +28,7 @@ from results.records import (
     Trace,
     Unsent,
 )
+from results.run_info import RunInfo
 from results.schema import (
     ArrivalDistribution,
     Cell,
@@ -201,8 +203,8 @@ def write(root: Path, world: World) -> Path:
         "connections": "opened before the load",
     }
     world.facts(facts)
-    run.open(**facts)
-    run.metadata["origin"] = 0.0
+    run.open(msgspec.convert(facts, RunInfo))
+    run.info.origin = 0.0
     now = 1.0
     for act in world.plan.sessions:
         now = write_act(path, world, act, now) + 1.0

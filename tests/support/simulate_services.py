@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.verdicts.evidence import gather_route
 from reports.verdicts.model import RouteEvidence
 from results.records import Done, Mark, ProcessSample, Runtime, Sent
+from results.run_info import Machine, Plan, RouteRecord, RunInfo
 from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunWriter
@@ -146,10 +149,10 @@ def rate_between(requests: Iterable[Request], begin: float, end: float) -> float
 def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
     """The doctor's evidence on such a route, after all levels it would ask of a real one."""
     run, dice = RunWriter(folder, "doctor"), seeded(seed)
-    entry = {"route": ROUTE, "act": ACT, "wrong": None, "unfit": None, "skipped": None}
+    entry = RouteRecord(route=ROUTE, session=ACT)
     polite = [server.service.draw(dice) + 2 * OVERHEAD for _ in range(3)]
-    facts: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
-    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **facts)
+    place: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
+    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **place)
     calm = dict.fromkeys(("async", "def"), IDLE)
     (folder / "probe").mkdir(parents=True)
     cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
@@ -158,21 +161,21 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
         for cell in some:
             cells.append(cell)
             now = play(folder, cell, server, dice, now)
-    run.open(
+    facts = RunInfo(
         seed=seed,
-        plan={"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
+        plan=Plan(cells=cells),
         schedule="0" * 64,
         loop="asyncio",
         workers=1,
-        machine=MACHINE,
+        machine=msgspec.convert(MACHINE, Machine),
         packages=dict.fromkeys(NAMES, "1.0"),
         connections="opened before the load",
         routes=[entry],
-        patient={},
-        acts=["idle", ACT],
+        sessions=["idle", ACT],
     )
-    run.metadata["origin"] = 0.0
-    run.write_metadata()
+    run.open(facts)
+    run.info.origin = 0.0
+    run.write_info()
     evidence = load_run(folder)
     study = compute_metrics(evidence)
     return gather_route(evidence, study, study.routes[0], entry)

@@ -52,11 +52,11 @@ def test_a_session_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
     path, trouble = run_of(tmp_path, plan, app="tests.support.faulty_apps:closed_app")
     assert trouble is None
     report = build_report(path)
-    assert (report.run_metrics.run["plan"]["cells"], report.run_metrics.unfinished_cells) == (
+    assert (report.run_metrics.run.plan.cells, report.run_metrics.unfinished_cells) == (
         [],
         (),
     )
-    assert "needs aiohttp" in report.run_metrics.run["skipped"]["async aiohttp"]["why"]
+    assert "needs aiohttp" in report.run_metrics.run.skipped["async aiohttp"].why
 
 
 def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -> None:

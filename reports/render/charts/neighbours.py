@@ -39,8 +39,8 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     routes = _find_routes(run_metrics)
     if not routes:
         return "The neighbour routes got too few requests, unloaded and under load, for a p90."
-    cells = run_metrics.run["plan"]["cells"]
-    rates = sorted({ping["rate"] for cell in cells for ping in cell["neighbours"]})
+    cells = run_metrics.run.plan.cells
+    rates = sorted({ping.rate for cell in cells for ping in cell.neighbours})
     method = (
         f"two neighbour routes at {' or '.join(f'{rate:g}' for rate in rates)} Poisson requests/s"
         " each, p90, unloaded and with the largest crowd"

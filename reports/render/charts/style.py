@@ -205,13 +205,13 @@ def format_bound(estimate: Estimate | None) -> str:
 
 def _describe_setup(run_metrics: RunMetrics, *, own_conditions: bool) -> Iterator[str]:
     """Yield the work, what it was measured on, and how often."""
-    run, plan = run_metrics.run, run_metrics.run["plan"]
-    if plan["seconds"] and not own_conditions:
-        yield f"work = a wait of {format_number(plan['seconds'] * 1000)} ms"
-    setup = f"{run['machine'].get('cpus', '?')} CPUs, Python {run['machine'].get('python', '?')}"
-    if run.get("host"):
-        yield f"{run['host']}, load sent from {setup}"
+    run, plan = run_metrics.run, run_metrics.run.plan
+    if plan.seconds and not own_conditions:
+        yield f"work = a wait of {format_number(plan.seconds * 1000)} ms"
+    setup = f"{run.machine.cpus or '?'} CPUs, Python {run.machine.python or '?'}"
+    if run.host:
+        yield f"{run.host}, load sent from {setup}"
     else:
-        yield setup + ("" if own_conditions else f", {run['loop']} loop") + ", one worker"
-    repeats = max((cell.get("repeat", 1) for cell in plan["cells"]), default=1)
+        yield setup + ("" if own_conditions else f", {run.loop} loop") + ", one worker"
+    repeats = max((cell.repeat for cell in plan.cells), default=1)
     yield "1 run" if repeats == 1 else f"the median of {repeats} runs"

@@ -61,14 +61,14 @@ OPPOSITES = [
 
 def asked(facts: dict[str, Any]) -> None:
     """The pool's workers were to answer."""
-    facts["asks"] = {"async process-pool": ["/cpu/workers"]}
+    facts["extra_requests"] = {"async process-pool": ["/cpu/workers"]}
 
 
 def add_worker_answers(facts: dict[str, Any]) -> None:
     """They have."""
     asked(facts)
     answer = {"/cpu/workers": {"status": 200, "body": json.dumps({"workers": 2, "nice": 10})}}
-    facts["told"] = {"async process-pool": {"answers": [answer, answer], "log": ""}}
+    facts["answers"] = {"async process-pool": {"answers": [answer, answer], "log": ""}}
 
 
 def judged(

@@ -62,16 +62,11 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
             tell(act)
         return lines
 
-    world = World(
-        plan=plan,
-        truths={**HONEST, **TRUTHS, **truths},
-        edit=count,
-        facts=lambda facts: facts.update(told=answers),
-    )
+    run = write(folder, World(plan=plan, truths={**HONEST, **TRUTHS, **truths}, edit=count))
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "answers": answers}))
     return next(
-        evaluated.result
-        for evaluated in build_report(write(folder, world)).claims
-        if evaluated.claim.id == claim
+        evaluated.result for evaluated in build_report(run).claims if evaluated.claim.id == claim
     )
 
 

@@ -50,8 +50,8 @@ def answered_facts(
             f"RuntimeWarning: coroutine '{name}' was never awaited\n" for name, _ in SHAPES.values()
         )
         facts.update(
-            asks={"pitfalls": list(answers)},
-            told={"pitfalls": {"answers": [answers], "log": log if warns else ""}},
+            extra_requests={"pitfalls": list(answers)},
+            answers={"pitfalls": {"answers": [answers], "log": log if warns else ""}},
         )
 
     return plant

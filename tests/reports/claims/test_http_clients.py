@@ -61,8 +61,10 @@ def run_facts(*changes: tuple[str, str, Any]) -> Facts:
         answers[act][path] = answer
 
     def change(facts: dict[str, Any]) -> None:
-        facts["asks"] = {act: list(paths) for act, paths in answers.items()}
-        facts["told"] = {act: {"answers": rounds(paths)} for act, paths in answers.items()}
+        facts["extra_requests"] = {act: list(paths) for act, paths in answers.items()}
+        facts["answers"] = {
+            act: {"answers": rounds(paths), "log": ""} for act, paths in answers.items()
+        }
 
     return change
 
