@@ -4,18 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from results import thresholds
 from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
 from results.schema import Cell
-from results.thresholds import (
-    FEW_USERS,
-    FULL_CORE_SHARE,
-    HOLD_SECONDS,
-    MANY_USERS,
-    SAME_RATE_TOLERANCE,
-)
+from results.thresholds import FEW_USERS, MANY_USERS, SAME_RATE_TOLERANCE
 from results.unloaded import UnloadedLatency, estimate_unloaded, relative_deviation
 from scenarios.doctor.interim import InterimStats, read_interim_stats
-from scenarios.doctor.levels import HALF_CAPACITY, LevelPlanner
+from scenarios.doctor.levels import LevelPlanner
 
 Cells = tuple[Cell, ...]
 # Whether there is time for a cell; the flag says that no verdict is possible without it
@@ -25,19 +20,15 @@ _MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 
 @dataclass(slots=True)
 class AdaptivePlan:
-    """The levels of one route.
-
-    The mutable state: what each level showed, by its users, and the seconds for which each request
-    seems to block the loop, if it does.
-    """
+    """The levels of one route."""
 
     folder: Path
     planner: LevelPlanner
     idle_p90: dict[str, float]
     gates: tuple[Gate, ...]
     fits: FitsBudget
-    stats: dict[int, InterimStats] = field(default_factory=dict)
-    hold_time: float | None = None
+    stats: dict[int, InterimStats] = field(default_factory=dict)  # by users
+    hold_time: float | None = None  # seconds for which a request seems to block the loop
 
     def levels(self) -> Iterator[Cells]:
         """Yield the cells of the route, a few at a time.
@@ -63,14 +54,16 @@ class AdaptivePlan:
             return
         if not self._is_loop_blocked(few):
             rate = None if few.is_unqueued(single.mean) else few.rate
-            yield from self._run_if_fits(self.planner.many_users_cell(rate, self._scatter))
+            many_cell = self.planner.many_users_cell(rate, self._scatter)
+            if self.fits(many_cell, True):
+                yield from self._run_level(many_cell)
         measured = [self.stats[users] for users in (FEW_USERS, MANY_USERS) if users in self.stats]
         blocked = next(filter(self._is_loop_blocked, measured), None)
         yield from self._refine_capacity(is_blocked=blocked is not None)
         busiest = blocked or self.stats[max(self.stats)]
         is_half_useful = blocked.is_cpu_bound if blocked else self._is_neighbour_gated(busiest)
         if is_half_useful and busiest.rate:
-            half_cell = self.planner.half_capacity_cell(HALF_CAPACITY * busiest.rate)
+            half_cell = self.planner.half_capacity_cell(busiest.rate)
             if self.fits(half_cell, blocked is not None):
                 yield (half_cell,)
         if blocked or any(map(self._should_watch_loop, self.stats.values())):
@@ -83,45 +76,36 @@ class AdaptivePlan:
         if stats := read_interim_stats(self.folder, self.planner.session, cell):
             self.stats[cell.users] = stats
 
-    def _run_if_fits(self, cell: Cell) -> Iterator[Cells]:
-        if self.fits(cell, True):
-            yield from self._run_level(cell)
-
     def _refine_capacity(self, *, is_blocked: bool) -> Iterator[Cells]:
-        """Refine the measured capacity.
-
-        The single user runs longer if its mean decides and is uncertain; a plateau then gets a
-        level in between.
-        """
+        """Run the single user longer if its mean is uncertain; then a level within a plateau."""
         single, few = self.stats[1], self.stats[FEW_USERS]
         top = self.stats.get(MANY_USERS, few)
-        known = estimate_unloaded(single.latencies, few.latencies) or estimate_unloaded(
-            few.latencies, few.latencies
-        )
-        is_enough = (
-            bool(single.latencies)
-            and known is not None
-            and (known.is_precise or _is_known_unqueued(known, top, few))
-        )
-        if known and not is_enough:
+        known = estimate_unloaded(single.latencies, few.latencies)
+        known = known or estimate_unloaded(few.latencies, few.latencies)
+        if not known:
+            return
+        is_certain = known.is_precise or _is_known_unqueued(known, top, few)
+        if not single.latencies or not is_certain:
             longer_cell = self.planner.longer_single_user_cell(known)
             if self.fits(longer_cell, False):
                 yield (longer_cell,)
                 if stats := read_interim_stats(self.folder, self.planner.session, longer_cell):
                     latencies = [*single.latencies, *stats.latencies]
                     known = estimate_unloaded(latencies, few.latencies) or known
-        if not is_blocked and known and _is_unexplained_plateau(top, few, known):
-            users = _halfway_users(top.rate * known.worst_case)
-            yield from self._run_if_fits(self.planner.middle_cell(users, self._scatter))
+        if not is_blocked and _is_unexplained_plateau(top, few, known):
+            # Enough users to fill a pool of that size, yet far from the top level
+            pool = top.rate * known.worst_case * (1 + SAME_RATE_TOLERANCE)
+            users = max(pool * 1.3, 2.0 * FEW_USERS)
+            cell = self.planner.middle_cell(int(min(users, 0.85 * MANY_USERS)), self._scatter)
+            if self.fits(cell, True):
+                yield from self._run_level(cell)
 
     def _gate_cells(self) -> Iterator[Cell]:
         """Yield the levels that gates need; all their other metrics are measured already."""
         gates = [gate for gate in self.gates if gate.metric in LEVEL_METRICS]
-        cells = self.planner.gate_cells(
-            required_levels(gates, self.planner.route),
-            self.stats,
-            is_blocked=self.hold_time is not None,
-        )
+        levels = required_levels(gates, self.planner.route)
+        is_blocked = self.hold_time is not None
+        cells = self.planner.gate_cells(levels, self.stats, is_blocked=is_blocked)
         return (cell for cell in cells if not self.planner.why_too_large(cell))
 
     @property
@@ -132,16 +116,15 @@ class AdaptivePlan:
         """Return whether the loop seems blocked: by a wait, or by a long computation."""
         service_time = self.stats[1].mean
         return stats.is_neighbour_slowed("async", self.idle_p90) and (
-            not stats.is_cpu_bound or min(service_time, stats.cpu_per_request) >= HOLD_SECONDS
+            not stats.is_cpu_bound
+            or min(service_time, stats.cpu_per_request) >= thresholds.HOLD_SECONDS
         )
 
     def _is_neighbour_gated(self, stats: InterimStats) -> bool:
         """Return whether a gate names neighbours and the core is full: half the load shows them."""
-        is_gated = any(
-            gate.metric in NEIGHBOUR_METRICS and gate.matches(self.planner.route)
-            for gate in self.gates
-        )
-        return is_gated and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
+        gates = (gate for gate in self.gates if gate.metric in NEIGHBOUR_METRICS)
+        is_core_full = stats.cpu_cores >= thresholds.FULL_CORE_SHARE
+        return is_core_full and any(gate.matches(self.planner.route) for gate in gates)
 
     def _should_watch_loop(self, stats: InterimStats) -> bool:
         """Return whether the watchdog helps: a long ping, or slow pings and serial requests."""
@@ -159,19 +142,11 @@ def _is_known_unqueued(known: UnloadedLatency, top: InterimStats, few: InterimSt
 
 
 def _is_unexplained_plateau(top: InterimStats, few: InterimStats, known: UnloadedLatency) -> bool:
-    """Return whether neither users nor CPU explain many users' rate, which the few did not show.
-
-    Not valid after abandoned requests: the app may still work on them during the next level.
-    """
+    """Return whether neither users nor CPU explain many users' rate, which the few did not show."""
+    # After abandoned requests the app may still work on them during the next level
     is_valid = top.failures <= _MAX_FAILED_SHARE * top.successes and not top.abandoned
     is_shown_by_few = (
         not few.is_unqueued(known.worst_case) and top.rate <= (1 + SAME_RATE_TOLERANCE) * few.rate
     )
     is_explained = _is_known_unqueued(known, top, few) or top.is_cpu_bound or is_shown_by_few
     return top is not few and is_valid and not is_explained
-
-
-def _halfway_users(concurrency: float) -> int:
-    """Return enough users to fill a pool of that size, yet far from the top level."""
-    users = max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS)
-    return int(min(users, 0.85 * MANY_USERS))

@@ -1,10 +1,10 @@
 """The app under test: started by us, by the user's command, or already running.
 
-We start it with its own interpreter. Its environment stays unchanged: the agent is copied into the
-run's folder and imported through PYTHONPATH. Values of `--env` go to the app and nowhere else; they
-are masked where the app prints them.
+We start it with its own, unchanged environment: it imports the agent from the run's folder. Values
+of `--env` go to the app and nowhere else; what the app prints is masked.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -59,23 +59,21 @@ class AppUnderTest:
     factory: bool = False
     workers: int = 1
     loop: str = "auto"
-    # The user's variables: never shown, never stored
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # never shown, never stored
     trust: TlsTrust = DEFAULT_TLS_TRUST  # for an app that answers over TLS
-    # Masked where the app prints them
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # masked in the app's output
 
     @classmethod
     def from_module(cls, options: DoctorOptions) -> "AppUnderTest":
         """Create an app that uvicorn serves under this name. Raises UsageError for a bad name."""
-        target, app_dir = options.target, options.app_dir
+        target = options.target
         # Links are not resolved, or the app's files would have two names
-        folder = Path(os.path.abspath(app_dir or "."))  # noqa: PTH100
+        folder = Path(os.path.abspath(options.app_dir or "."))  # noqa: PTH100
         if not re.fullmatch(r"[\w.]+:[\w.]+", target):
             module = re.sub(r"(\.py)?(:.*)?$", "", target).strip("./").replace("/", ".") or "main"
             raise UsageError(f"invalid app {target!r}: not MODULE:ATTRIBUTE. Example: {module}:app")
         if not folder.is_dir():
-            raise UsageError(f"invalid --app-dir {app_dir}: not a folder.")
+            raise UsageError(f"invalid --app-dir {options.app_dir}: not a folder.")
         python, python_reason = find_interpreter(options.python, folder)
         return cls(
             target=target,
@@ -106,9 +104,9 @@ class AppUnderTest:
             arguments = tuple(shlex.split(options.start))
         except ValueError as error:
             raise UsageError(f"invalid --start: not a command ({error}).") from error
-        if not arguments or not shutil.which(arguments[0]):
-            # The value after `=`, and the other arguments, may be secrets
-            program = arguments[0].partition("=")[0] if arguments else ""
+        program = next(iter(arguments), "")
+        if not shutil.which(program):
+            program = program.partition("=")[0]  # the rest may be a secret
             raise UsageError(
                 f"invalid --start: program {program!r} not found. For a shell command: --start"
                 " \"sh -c '...'\"; for a variable: --env KEY=VALUE"
@@ -139,12 +137,9 @@ class AppUnderTest:
             return
         label = f"{self.python} ({self.python_reason})"
         try:
+            command, env = [self.python, "-c", _INSPECT_SCRIPT], self.base_environment()
             output = subprocess.run(
-                [self.python, "-c", _INSPECT_SCRIPT],
-                env=self.base_environment(),
-                capture_output=True,
-                timeout=_INTERPRETER_TIMEOUT,
-                check=True,
+                command, env=env, capture_output=True, timeout=_INTERPRETER_TIMEOUT, check=True
             )
             facts: dict[str, Any] = json.loads(output.stdout.splitlines()[-1])
         except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
@@ -155,12 +150,10 @@ class AppUnderTest:
             why = f"{label} is Python {version}; atonce needs 3.10 or newer to examine an app."
             raise AtonceError(why, ExitCode.TARGET)
         if not facts["uvicorn"]:
-            raise AtonceError(
-                f"uvicorn is not installed in {label}; it is needed to serve {self.target}. Install"
-                f" it: {self.python} -m pip install uvicorn - or name the app's own interpreter:"
-                " --python PATH",
-                ExitCode.TARGET,
-            )
+            why = f"{label} has no uvicorn to serve {self.target}"
+            install = f"{self.python} -m pip install uvicorn"
+            hint = f"Install it: {install} - or name the app's own interpreter: --python PATH"
+            raise AtonceError(f"{why}. {hint}", ExitCode.TARGET)
         if self.loop == "uvloop" and not facts["uvloop"]:
             raise UsageError(f"uvloop is not installed in {label}. Install it, or omit --loop.")
         info.python, info.uvicorn, info.uvloop = (version, facts["uvicorn"], facts["uvloop"])
@@ -201,8 +194,7 @@ class AppUnderTest:
             "factory": self.factory,
             "home": str(self.app_dir),
             "folder": str(folder.resolve()),
-            # The app's environment holds these values already
-            "hidden": secret_forms(self.env.values()),
+            "hidden": secret_forms(self.env.values()),  # its environment has these values already
             "act": session,
             "secret": secret,
             "watch": watch,
@@ -215,10 +207,7 @@ class AppUnderTest:
         }
 
     def base_environment(self) -> dict[str, str]:
-        """Return our environment, without variables that configure us or uvicorn, and the user's.
-
-        The app's folders get no bytecode.
-        """
+        """Return our environment without variables for us or uvicorn, and the user's variables."""
         uvicorn_names = ("UVICORN_", "WEB_CONCURRENCY") if self.launch_mode == "module" else ()
         foreign = ("ATONCE_", *uvicorn_names)
         ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
@@ -233,10 +222,7 @@ class AppUnderTest:
         return read_agent_file(folder / "guest" / f"census-{session}.json")
 
     def startup_error(self, session: str, folder: Path, code: int | None) -> AtonceError:
-        """Return why the app did not start: by the agent's report, else by its exit code.
-
-        A `code` of None means that it runs but never became ready.
-        """
+        """Return why the app did not start; a `code` of None means that it still runs."""
         if failure := read_agent_file(folder / "guest" / f"trouble-{session}.json"):
             why = f"{_STARTUP_FAILURES[failure['kind']]}: {self._describe_failure(failure)}"
         else:
@@ -249,14 +235,14 @@ class AppUnderTest:
         return AtonceError(f"{self.target} {why}", ExitCode.TARGET)
 
     def _describe_failure(self, failure: dict[str, Any]) -> str:
-        """Return the message of an app that failed to start, its place, and a hint."""
         message, where, hint = failure["message"], "", ""
         if failure["file"]:
-            place = f"{_relative_path(failure['file'])}, line {failure['line']}"
-            where = f" ({place}, in {failure['function']})"
+            file, here = Path(failure["file"]), Path.cwd()
+            place = file.relative_to(here) if file.is_relative_to(here) else file
+            where = f" ({place}, line {failure['line']}, in {failure['function']})"
         package = self.target.partition(":")[0].partition(".")[0]
         if f"No module named {package!r}" in message:
-            hint = f" Searched in {self.app_dir}; to search in another folder: --app-dir DIR"
+            hint = f" Searched in {self.app_dir}. To search in another folder: --app-dir DIR"
         return f"{self.redact(message)[:_MAX_MESSAGE_CHARS]}{where}.{hint}"
 
 
@@ -273,13 +259,7 @@ def _normalise_url(url: str, allowed: str | None) -> str:
 
 def read_agent_file(path: Path) -> dict[str, Any] | None:
     """Return the content of a file that the agent wrote; None without a readable one."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content
-
-
-def _relative_path(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+        return content
+    return None

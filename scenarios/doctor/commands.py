@@ -44,9 +44,8 @@ def _create_app(options: DoctorOptions) -> AppUnderTest:
             raise UsageError(
                 "--start 'COMMAND' and --url URL belong together and replace MODULE:APP."
             )
-        _reject_unused_flags(
-            options.given - {"env", "env_file"}, "your own command of --start sets it"
-        )
+        given = options.given - {"env", "env_file"}
+        _reject_unused_flags(given, "your own command of --start sets it")
         return AppUnderTest.from_command(options, trust)
     if not target:
         examples = "atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000"
@@ -76,9 +75,8 @@ def parse_options(options: DoctorOptions) -> DoctorSettings:
     budget, shortest = parse_duration(options.budget), SETUP_SECONDS + MIN_ROUTE_SECONDS
     if budget < shortest:
         raise UsageError(
-            f"--budget {options.budget} is too short for any route: the app's start, its neighbours"
-            f" at rest and one route take about {shortest:.0f} s. Use at least: --budget"
-            f" {shortest:.0f}s"
+            f"invalid --budget {options.budget}: too short for any route. The app's start and one"
+            f" route take about {shortest:.0f} s. Example: --budget {shortest:.0f}s"
         )
     secrets = (*app.env.values(), *selection.headers.values(), *selection.params.values())
     return DoctorSettings(
@@ -96,8 +94,8 @@ def _parse_doctor_gate(text: str) -> Gate:
     gate = parse_gate(text)
     if gate.level and gate.level.amount > _MAX_GATE_AMOUNTS[gate.level.unit]:
         raise UsageError(
-            f"invalid gate {gate.expression!r}: more load than the doctor sends, which is at most"
-            f" {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
+            f"invalid gate {gate.expression!r}: the doctor sends at most {MANY_USERS}u, or"
+            f" {MAX_GENERATOR_RATE:g}/s."
         )
     return gate
 
@@ -133,10 +131,7 @@ def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
 
 
 def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest], list[str]]:
-    """Discover the routes, with notes on the app's start, in a temporary folder.
-
-    The folder is kept if an error names it, for the app's log is there.
-    """
+    """Discover the routes, with notes, in a temporary folder; keep it if an error names its log."""
     folder = Path(tempfile.mkdtemp(prefix="atonce-"))
     is_named = False
     try:

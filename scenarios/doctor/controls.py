@@ -1,8 +1,7 @@
-"""The surroundings of an app under test: its address, its two neighbours, and a CPU meter.
+"""The surroundings of an app under test: address, processes, two neighbours, and a CPU meter.
 
-An app that we start carries our agent, which serves both neighbours and writes a trace log. A black
-box has neither: there an unknown path is the `async` neighbour, else its OpenAPI document, else
-there is none. The CPU of its processes is read from outside, where the system shows them.
+Our agent in an app that we start serves both neighbours. In a black box an unknown path is the
+`async` neighbour, else its OpenAPI document, else there is none; its CPU is read from outside.
 """
 
 import contextlib
@@ -12,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from results.schema import Neighbour
 from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.server_processes import server_processes
 from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.tls import certificate_advice
@@ -41,10 +40,7 @@ _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
 def resolve_address(app: AppUnderTest) -> tuple[str, int]:
-    """Return the URL and port of the app.
-
-    Raises AtonceError if another process answers there already.
-    """
+    """Return the URL and port of the app. Raises AtonceError if another process answers there."""
     if not app.url:
         port = find_free_port()
         return f"http://127.0.0.1:{port}", port
@@ -54,9 +50,8 @@ def resolve_address(app: AppUnderTest) -> tuple[str, int]:
     while app.launch_mode == "command" and _is_port_open(parts.host, port):
         if time.perf_counter() > deadline:
             raise AtonceError(
-                f"{app.url} answers while the command of --start does not run. Stop the process"
-                " that listens there, choose another port, or examine it as it is: atonce doctor"
-                f" {app.url}",
+                f"{app.url} answers while the command of --start does not run. Stop that process,"
+                f" choose another port, or examine it as it is: atonce doctor {app.url}",
                 ExitCode.TARGET,
             )
         time.sleep(0.1)
@@ -120,14 +115,9 @@ def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceEr
 
 def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
     """Return a neighbour without a rate: each level sets its own."""
+    route = f"GET /_atonce/{kind}"
     return Neighbour(
-        kind=kind,
-        route=f"GET /_atonce/{kind}",
-        path=path,
-        expects=expects,
-        rate=0.0,
-        connections=0,
-        status=status,
+        kind=kind, route=route, path=path, expects=expects, rate=0.0, connections=0, status=status
     )
 
 
@@ -144,17 +134,12 @@ def skip_docs_routes(
     route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
 ) -> list[RouteRequest]:
     """Return the routes of a black box, its documentation pages marked as skipped."""
-    paths = {request.path for request in route_requests}
-    docs_pages = {
-        page
-        for page in _DOCS_PATHS
-        if page in paths and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
-    }
-    why = "the app's own documentation"
-    return [
-        replace(request, skipped=why) if request.path in docs_pages else request
-        for request in route_requests
-    ]
+    marked = list(route_requests)
+    for number, request in enumerate(route_requests):
+        page = _fetch_text(client, request.path, headers) if request.path in _DOCS_PATHS else ""
+        if _DOCS_PAGE_PATTERN.search(page):
+            marked[number] = replace(request, skipped="the app's own documentation")
+    return marked
 
 
 def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
@@ -201,3 +186,40 @@ def cpu_seconds(process: psutil.Process) -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
     return 0.0
+
+
+def server_processes(url: str) -> list[psutil.Process]:
+    """Return the listeners at a local URL and their descendants; [] if the system hides them."""
+    owners = _socket_owners(url)
+    children = chain.from_iterable(map(descendant_processes, owners))
+    return list({process.pid: process for process in (*owners, *children)}.values())
+
+
+def count_workers(url: str) -> int | None:
+    """Count the processes that take requests at a URL, not their supervisor; None where hidden.
+
+    Children that a server forks for its own work share its socket and look like its workers.
+    """
+    owners = _socket_owners(url)
+    pids = {process.pid for process in owners}
+    families = ({child.pid for child in descendant_processes(owner)} for owner in owners)
+    return sum(pids.isdisjoint(family) for family in families) or None
+
+
+def _socket_owners(url: str) -> list[psutil.Process]:
+    """Return the processes with a socket that listens at a URL's port, shared or their own."""
+    parts, owners = httpx.URL(url), []
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # another user's process, or already gone
+            sockets = process.net_connections("tcp")
+            if port in {it.laddr.port for it in sockets if it.status == psutil.CONN_LISTEN}:
+                owners.append(process)
+    return owners
+
+
+def descendant_processes(process: psutil.Process) -> list[psutil.Process]:
+    """Return all descendants of a process; [] if it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []

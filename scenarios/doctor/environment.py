@@ -18,20 +18,15 @@ from results.errors import UsageError
 def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
     """Return the Python that serves the app, and why that one."""
     if given:
-        path = _venv_python(Path(given)) or shutil.which(given)
-        if not path:
-            raise UsageError(
-                f"invalid --python {given}: neither an interpreter nor the folder of a virtual"
-                " environment."
-            )
-        return path, "named with --python"
-    active = os.environ.get("VIRTUAL_ENV")
-    for folder, why in (
-        (Path(active) if active else None, "the active environment"),
-        (app_dir / ".venv", "found next to the app"),
-        (Path(".venv"), "found in this folder"),
-    ):
-        if folder and (path := _venv_python(folder)):
+        if path := _venv_python(Path(given)) or shutil.which(given):
+            return path, "named with --python"
+        why = "neither an interpreter nor a virtual environment"
+        raise UsageError(f"invalid --python {given}: {why}. Example: --python .venv")
+    places = [(app_dir / ".venv", "found next to the app"), (Path(".venv"), "found in this folder")]
+    if active := os.environ.get("VIRTUAL_ENV"):
+        places.insert(0, (Path(active), "the active environment"))
+    for folder, why in places:
+        if path := _venv_python(folder):
             return path, why
     return sys.executable, "the one that runs atonce"
 
@@ -49,20 +44,21 @@ def _venv_python(path: Path) -> str | None:
 def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
     """Return the user's variables for the app. Flags beat the file; errors show no value."""
     given = dict(map(_parse_env_pair, pairs))
+    if not file:
+        return given
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --env-file {file} ({type(error).__name__}).") from error
+    for binding in parse_stream(StringIO(text)):
+        if binding.error or (binding.key and binding.value is None):
+            raise UsageError(f"{file}, line {binding.original.line}: expected KEY=VALUE.")
     from_file: dict[str, str] = {}
-    if file:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read --env-file {file} ({type(error).__name__}).") from error
-        for binding in parse_stream(StringIO(text)):
-            if binding.error or (binding.key and binding.value is None):
-                raise UsageError(f"{file}, line {binding.original.line}: expected KEY=VALUE.")
-        for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
-            # ${NAME} expands to the value that the app will read
-            known = {**os.environ, **from_file, **given}
-            from_file[name] = "".join(atom.resolve(known) for atom in parse_variables(raw or ""))
-    return {**from_file, **given}
+    for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
+        # ${NAME} expands to the value that the app will read
+        known = {**os.environ, **from_file, **given}
+        from_file[name] = "".join(atom.resolve(known) for atom in parse_variables(raw or ""))
+    return from_file | given
 
 
 def _parse_env_pair(pair: str) -> tuple[str, str]:
@@ -74,8 +70,5 @@ def _parse_env_pair(pair: str) -> tuple[str, str]:
 
 
 def idle_wait_file(folder: Path) -> Path:
-    """Return the file whose removal starts the idle watchdog.
-
-    The watchdog changes how threads take turns, which would slow the pings measured at rest.
-    """
+    """Return the file whose removal starts the idle watchdog, which would slow pings at rest."""
     return folder / "holds" / "idle.wait"

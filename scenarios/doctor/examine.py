@@ -1,14 +1,12 @@
 """Examines the routes of an app one after another, each in a fresh process; always leaves a run.
 
-First the app is started once to learn its routes and the latency of its neighbours at rest. Then
-each route gets a smoke test, one user, a few users, and many only if the few allow no verdict. If
-the loop is blocked, a second process with the watchdog shows by what. Verdicts come later.
+The first start shows the routes and the latency of the neighbours at rest. Then each route gets a
+smoke test, one user, a few users, and many only if the few allow no verdict. If the loop is
+blocked, a second process with the watchdog shows by what.
 """
 
 import contextlib
-import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -21,16 +19,14 @@ from results.run_info import RouteRecord
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
-from scenarios.doctor.controls import find_neighbours, readiness_path
+from scenarios.doctor.controls import count_workers, find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.smoke_test import find_accepted_request, run_smoke_test
 from scenarios.doctor.options import DoctorProgressListener, NoProgress
-from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
 from scenarios.doctor.retry import archive_attempt, session_interference
 from scenarios.doctor.route_discovery import read_routes, save_smoke_result
-from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     DoctorSettings,
@@ -40,11 +36,10 @@ from scenarios.doctor.settings import (
     route_record,
     warn_too_few_requests,
 )
-from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
+from scenarios.doctor.testbed import LOCUST_START_SECONDS, MIN_ROUTE_REQUESTS, AppTestBed
 from scenarios.runner.preflight import fetch_response
 from scenarios.runner.recorded_run import recorded_run
 from scenarios.runner.run_plan import pin_to_core
-from scenarios.system.child_process import SupervisedProcess
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
@@ -195,7 +190,7 @@ class Examination:
             cell = idle_neighbours_cell(neighbours, rate)
             for tries_left in reversed(range(_IDLE_TRIES)):
                 with self.testbed.locust_running(url) as locust:
-                    self._run_levels(app_process, locust, url, "idle", [(cell,)])
+                    self.testbed.run_levels(app_process, locust, url, "idle", [(cell,)])
                 why = session_interference(self.run, "idle")
                 seconds = LOCUST_START_SECONDS + level_duration(cell)
                 if not (why and tries_left and self.testbed.fits_budget(seconds)):
@@ -208,19 +203,6 @@ class Examination:
             p90s = {kind: idle_stats.neighbour_p90(kind) for kind in ("async", "def")}
             self.idle_p90 = {kind: p90 for kind, p90 in p90s.items() if p90 is not None}
         return route_requests
-
-    def _run_levels(  # noqa: PLR0913, PLR0917 - the app, its load generator, and the load
-        self,
-        app_process: SupervisedProcess | None,
-        locust: subprocess.Popen[str],
-        url: str,
-        session: str,
-        levels: Iterable[tuple[Cell, ...]],
-        request: RouteRequest | None = None,
-    ) -> None:
-        """Run levels one after another; the next is chosen when the last has been measured."""
-        jobs = (self.testbed.create_job(session, cells, request) for cells in levels)
-        self.testbed.run_jobs(app_process, locust, url, session, jobs)
 
     def examine_route(self, request: RouteRequest, session: str, record: RouteRecord) -> None:
         """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
@@ -263,7 +245,7 @@ class Examination:
                     self.settings.gates,
                     lambda cell, is_needed: self._fits(record, planner, cell, is_needed=is_needed),
                 )
-                self._run_levels(app_process, locust, url, session, plan.levels(), request)
+                self.testbed.run_levels(app_process, locust, url, session, plan.levels(), request)
                 hold_time = plan.hold_time
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
@@ -297,10 +279,7 @@ class Examination:
         return not why
 
     def _wait_until_idle(self, client: httpx.Client) -> None:
-        """Wait until a black box answers as quickly as at rest, for a bounded time.
-
-        It may still work on abandoned requests.
-        """
+        """Wait until a black box answers as at rest: it may still work on abandoned requests."""
         if self.app.launch_mode != "url" or "async" not in self.idle_p90:
             return
         deadline = time.perf_counter() + _BLACK_BOX_IDLE_TIMEOUT
@@ -322,4 +301,4 @@ class Examination:
         ):
             with self.testbed.open_client(url) as client:
                 run_smoke_test(client, request, self.settings.selection.headers)
-            self._run_levels(app_process, locust, url, session, [(cell,)], request)
+            self.testbed.run_levels(app_process, locust, url, session, [(cell,)], request)

@@ -21,7 +21,7 @@ class InterimStats:
     think_time: float
     rate: float
     latencies: Sequence[float]  # of correct answers, sorted
-    cpu_cores: float | None  # cores that the app's processes used
+    cpu_cores: float  # cores that the app's processes used; 0 where unknown
     pings: dict[str, list[float]]
     failures: int
     successes: int
@@ -57,18 +57,18 @@ class InterimStats:
     @property
     def cpu_per_request(self) -> float:
         """CPU seconds per request; 0 where unknown."""
-        return (self.cpu_cores or 0.0) / self.rate if self.rate else 0.0
+        return self.cpu_cores / self.rate if self.rate else 0.0
 
     @property
     def is_cpu_bound(self) -> bool:
         """Whether the app computes rather than waits; False where the CPU is unknown."""
-        return (self.cpu_cores or 0.0) >= thresholds.COMPUTES_CORE_SHARE
+        return self.cpu_cores >= thresholds.COMPUTES_CORE_SHARE
 
     def is_serialised(self, single_stats: "InterimStats") -> bool:
         """Return whether requests seem to wait one at a time on a core not full."""
         wait_time = single_stats.mean - single_stats.cpu_per_request
         return (
-            (self.cpu_cores or 0.0) < thresholds.FULL_CORE_SHARE
+            self.cpu_cores < thresholds.FULL_CORE_SHARE
             and wait_time > thresholds.AWAITS_SHARE * single_stats.mean + thresholds.AWAITS_SECONDS
             and self.rate * wait_time < thresholds.OVERLAPPING_WAITS
         )
@@ -130,8 +130,8 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
     )
 
 
-def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
-    cores = []
+def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float:
+    cores = 0.0
     for path in folder.glob("*.jsonl"):
         if path.stem.rpartition("-")[0] != session:
             continue
@@ -144,5 +144,5 @@ def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> flo
         ]
         if len(samples) > 1:
             (first, cpu_before), (last, cpu) = samples[0], samples[-1]
-            cores.append((cpu - cpu_before) / (last - first))
-    return sum(cores) if cores else None
+            cores += (cpu - cpu_before) / (last - first)
+    return cores

@@ -1,9 +1,8 @@
 """The load levels of one route: one user, a few with both neighbours, many, and follow-ups.
 
-The service time is unknown beforehand, so the smoke test sets the durations. Load is bounded by
-users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64 users
-without a pause would need more than one load generator can send, they pause; a pause is think
-time, which the closed model's response time law includes.
+The smoke test's service time sets the durations. Users and requests limit the load, never a rate: a
+cap makes a plateau of its own. Where 64 users would send more than one load generator can, they
+pause; the closed model's response time law includes such think time.
 """
 
 import math
@@ -30,7 +29,7 @@ _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
 _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
-HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
+_HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +52,8 @@ class LevelPlanner:
             return None
         return (
             f"its answer of {self.answer_bytes / 1e6:,.0f} MB is too large to load {users} times at"
-            f" once: at most {_MAX_BYTES_IN_FLIGHT // self.answer_bytes} are,"
-            f" {_MAX_BYTES_IN_FLIGHT / 1e6:,.0f} MB in all"
+            f" once: at most {_MAX_BYTES_IN_FLIGHT // self.answer_bytes}, or"
+            f" {_MAX_BYTES_IN_FLIGHT / 1e6:,.0f} MB"
         )
 
     @property
@@ -68,11 +67,8 @@ class LevelPlanner:
 
     def crowd_cell(self, users: int, window: float, *, with_neighbours: bool = False) -> Cell:
         """Return a closed-model level of that many users, with both neighbours or alone."""
-        think_time = max(
-            0.0,
-            users / MAX_GENERATOR_RATE - self.service_time,
-            users * self.answer_bytes / _MAX_BYTES_PER_SECOND - self.service_time,
-        )
+        read_time = users * self.answer_bytes / _MAX_BYTES_PER_SECOND
+        think_time = max(0.0, max(users / MAX_GENERATOR_RATE, read_time) - self.service_time)
         cycle = self.service_time + think_time
         times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
@@ -86,22 +82,16 @@ class LevelPlanner:
         return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
     def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
-        """Return both neighbours, at the rate that a p90 takes; seldom if they cost the app a lot.
-
-        The connections suffice for the pings in flight while request after request blocks the loop.
-        """
+        """Return both neighbours, at the rate that a p90 takes; seldom if they cost the app a lot."""
         rate = _PINGS_PER_LEVEL / window
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))
-        # A rare hold may be longer than the usual service time
+        # While requests block the loop; a rare hold may be longer than the usual service time
         in_flight = max(3.0, 3 * users * self.service_time) * rate
         return _with_rate(self.neighbours, rate, int(min(300.0, 1.2 * in_flight + 24)))
 
     def why_too_few_requests(self, *cells: Cell) -> str | None:
-        """Return why the request limit ends these cells too early, and which limit suffices.
-
-        None if the limit is high enough.
-        """
+        """Return why the request limit is too low, and which suffices; None if it is enough."""
         needed = max(map(self.requests_needed, cells))
         if needed <= self._max_requests:
             return None
@@ -136,10 +126,9 @@ class LevelPlanner:
     def many_users_cell(self, rate: float | None, scatter: float = 0.0) -> Cell:
         """Return many users: every pool of a usual size shows.
 
-        `rate` is the plateau that the few users have shown, if any. `scatter` is the spread of the
-        latencies: the larger it is, the more of them a mean takes. Where a request queues more than
-        once, or a loop answers all at once, answers come in cycles of one per user: the window is
-        planned a little shorter than two cycles and ends with the second.
+        `rate` is the plateau of the few users, if any; `scatter` the spread of their latencies.
+        Where a request queues more than once, or a loop answers all at once, answers come in cycles
+        of one per user: the window is a little shorter than two cycles and ends with the second.
         """
         window = _clamp_value(_widen_window(10 * self.service_time, scatter), 2.0, 8.0)
         cell = self.crowd_cell(MANY_USERS, window, with_neighbours=True)
@@ -160,9 +149,9 @@ class LevelPlanner:
         return self.crowd_cell(users, window)
 
     def half_capacity_cell(self, rate: float) -> Cell:
-        """Return arrivals at half of a capacity (requests per second), with both neighbours."""
+        """Return arrivals at half of the capacity `rate`, with both neighbours."""
         neighbours = self.neighbours_for(3.0, FEW_USERS)
-        return replace(self.open_model_cell(rate, 3.0), neighbours=neighbours)
+        return replace(self.open_model_cell(_HALF_CAPACITY * rate, 3.0), neighbours=neighbours)
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
         """Return open-model Poisson arrivals at a rate, in requests per second."""
@@ -184,10 +173,7 @@ class LevelPlanner:
         *,
         is_blocked: bool,
     ) -> Iterator[Cell]:
-        """Yield the levels that gates need, with enough requests for their quantiles.
-
-        Each is limited in time.
-        """
+        """Yield the levels that gates need, with enough requests for their quantiles."""
         highest = stats_by_users[max(stats_by_users)]
         used = sum(stats.requests_sent for stats in stats_by_users.values())
         reserved = 2 * self._max_requests if is_blocked else 0
@@ -242,7 +228,5 @@ def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell
     """Return both neighbours without any other load."""
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     target = Target(variant="idle", route="idle", path="", server="idle")
-    neighbours = _with_rate(neighbours, rate, 24)
-    return target.create_cell(
-        Scenario.NEIGHBOURS, 0, Times(0.5, window, 5.0), neighbours=neighbours
-    )
+    cell = target.create_cell(Scenario.NEIGHBOURS, 0, Times(0.5, window, 5.0))
+    return replace(cell, neighbours=_with_rate(neighbours, rate, 24))

@@ -1,4 +1,4 @@
-"""The options of a doctor run as they were typed, and who listens to its progress."""
+"""The options of a doctor run as typed, and the listener to its progress."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Repeats measurements disturbed by a stalled load generator or a busy host, not by the app.
 
-The first one's spools are archived in the run's folder, and the run's notes say why. The checks
-judge the second like any other.
+The run's folder keeps the first one's spools; the run's notes say why.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""The parsed options of a doctor run, and what the run keeps of them and of its routes.
-
-No header, body or variable is kept.
-"""
+"""The parsed options of a doctor run, and what the run keeps of them: no header, body, variable."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,14 +33,13 @@ class DoctorSettings:
 
 def warn_too_few_requests(settings: DoctorSettings) -> Iterator[str]:
     """Warn before any load which routes have too few requests, and how many suffice."""
-    per_level = settings.requests // OWN_LEVELS
-    if per_level < MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS:
+    per_level, needed = settings.requests // OWN_LEVELS, MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS
+    if per_level < needed:
         shortest = MANY_USERS * _MIN_LEVEL_SECONDS / per_level
-        enough = sufficient_requests(MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS)
         yield (
             f"--requests {settings.requests:,} are too few for routes that take less than"
-            f" {shortest:.2g} s, unless they hold the event loop; --requests {enough:,} suffice for"
-            " any route"
+            f" {shortest:.2g} s, unless they hold the event loop; --requests"
+            f" {sufficient_requests(needed):,} suffice for any route"
         )
 
 

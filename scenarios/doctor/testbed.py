@@ -4,23 +4,27 @@ import contextlib
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import httpx
 import psutil
 
 from results.errors import AtonceError, ExitCode
+from results.records import Sent, decode_request_line
 from results.schema import Cell
+from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
+from scenarios.doctor import controls
 from scenarios.doctor.app import read_agent_file
-from scenarios.doctor.controls import cpu_seconds, create_cpu_meter, readiness_path, resolve_address
 from scenarios.doctor.environment import idle_wait_file
+from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.options import DoctorProgressListener
-from scenarios.doctor.request_allowance import count_remaining_requests, share_requests
-from scenarios.doctor.server_processes import descendant_processes
+from scenarios.doctor.retry import is_part_of_session
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.preflight import open_http_client
@@ -39,6 +43,9 @@ WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (0.3, 2.2)
 LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
+MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
+# Requests that no spool counts: alternatives, smoke test, smoke test with watchdog; all twice
+SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
 _LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, even without its driver
 
 
@@ -73,7 +80,7 @@ class AppTestBed:
         if not self.fits_budget(-_MAX_OVERTIME):
             raise AtonceError(
                 f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s:"
-                " something hangs. What was measured is kept; for the cause see"
+                " something hangs. The run keeps what was measured. For the cause see"
                 f" {self.run.path / 'log.txt'}",
                 ExitCode.UNTRUSTED,
             )
@@ -83,7 +90,7 @@ class AppTestBed:
         self, session: str, *, with_watchdog: bool
     ) -> Iterator[tuple[SupervisedProcess | None, str]]:
         """Run the app, ready to answer; a URL runs already."""
-        url, port = resolve_address(self.app)
+        url, port = controls.resolve_address(self.app)
         if self.app.launch_mode == "url":
             yield None, url
             return
@@ -91,6 +98,8 @@ class AppTestBed:
             session, self.run.path, self.secret, watch=with_watchdog
         )
         log = RunLog.from_here(self.run.path / "log.txt")
+        path = controls.readiness_path(self.app, self.secret)
+        timeout = min(_STARTUP_TIMEOUT, self.options.budget)
         self.report_step(f"starting the app for {session}")
         started = time.perf_counter()
         with supervised_process(
@@ -104,13 +113,7 @@ class AppTestBed:
         ) as app_process:
             try:
                 wait_until_ready(
-                    app_process,
-                    url,
-                    readiness_path(self.app, self.secret),
-                    log,
-                    self.raise_if_stopped,
-                    min(_STARTUP_TIMEOUT, self.options.budget),
-                    self.app.trust,
+                    app_process, url, path, log, self.raise_if_stopped, timeout, self.app.trust
                 )
             except AtonceError as error:
                 if error.code is not ExitCode.TARGET:
@@ -120,25 +123,22 @@ class AppTestBed:
             self.startup_seconds = max(self.startup_seconds, time.perf_counter() - started)
             yield app_process, url
         if app_process.was_killed:
-            _add_note(
-                self.run,
-                "The app, or a process of it, still ran"
-                f" {self.options.stop_within:g} s after SIGTERM, and was killed; --stop-within"
-                " gives it more time.",
-            )
+            seconds = f"{self.options.stop_within:g} s"
+            why = f"The app, or a process of it, still ran {seconds} after SIGTERM and was killed."
+            _add_note(self.run, f"{why} --stop-within gives it more time.")
 
     def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
-        """Wait for the app's work after its start, such as filling a cache.
-
-        An app that never becomes idle is waited for only once.
-        """
-        processes = [head := psutil.Process(app_process.pid), *descendant_processes(head)]
+        """Wait for work after the start, like filling a cache; once if the app never idles."""
+        processes = [head := psutil.Process(app_process.pid), *controls.descendant_processes(head)]
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
         while self.can_become_idle:
             self.raise_if_stopped()
-            before = sum(map(cpu_seconds, processes))
+            before = sum(map(controls.cpu_seconds, processes))
             time.sleep(_IDLE_POLL_SECONDS)
-            if sum(map(cpu_seconds, processes)) - before <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS:
+            if (
+                sum(map(controls.cpu_seconds, processes)) - before
+                <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS
+            ):
                 return
             self.can_become_idle = time.perf_counter() < deadline
 
@@ -165,10 +165,13 @@ class AppTestBed:
         return open_http_client(url, self.app.trust, 30.0)
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
-        """Return the requests that a route may still get."""
-        return count_remaining_requests(
-            self.run.path, session, request.route, self.options.requests
-        )
+        """Return the requests that a route may still get: all attempts share one limit."""
+        attempts = (self.run.path, *self.run.path.glob(f"aside/{session}-*"))
+        paths = chain.from_iterable(folder.glob("samples/*.jsonl") for folder in attempts)
+        own = (path for path in paths if is_part_of_session(session, path.stem))
+        lines = chain.from_iterable(read_spool(path, decode_request_line) for path in own)
+        sent = sum(isinstance(line, Sent) and line.route == request.route for line in lines)
+        return max(0, self.options.requests - SMOKE_TEST_REQUESTS - sent)
 
     def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
         """Note what did not run for lack of requests."""
@@ -178,7 +181,7 @@ class AppTestBed:
             " --requests allows more."
         )
 
-    def create_job(
+    def _create_job(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
     ) -> Job:
         """Return a job of cells for Locust, with its request template; extend the run's plan."""
@@ -202,22 +205,24 @@ class AppTestBed:
             users=MANY_USERS,
         )
 
-    def run_jobs(
+    def run_levels(  # noqa: PLR0913, PLR0917 - the app, its load generator, and the load
         self,
         app_process: subprocess.Popen[str] | None,
         locust: subprocess.Popen[str],
         url: str,
         session: str,
-        jobs: Iterator[Job],
+        levels: Iterable[tuple[Cell, ...]],
+        request: RouteRequest | None = None,
     ) -> None:
-        """Supervise Locust through its jobs."""
-        record_sample = create_cpu_meter(self.app, self.run.path, session, url)
+        """Run levels one after another; the next is chosen when the last has been measured."""
+        record_sample = controls.create_cpu_meter(self.app, self.run.path, session, url)
 
         def check_and_sample() -> None:
             self.raise_if_stopped()
             record_sample()
 
         log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
+        jobs = (self._create_job(session, cells, request) for cells in levels)
         supervise_locust(
             app_process, locust, jobs, lambda cell, _: self.report_step(cell), log, check_and_sample
         )
@@ -225,6 +230,17 @@ class AppTestBed:
     def report_step(self, step: str) -> None:
         """Report the current step to the listener."""
         self.listener.on_progress(step, time.perf_counter() - self.started_at)
+
+
+def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
+    """Limit each cell to the requests left; drop cells for which none is left."""
+    shared: list[Cell] = []
+    for cell in cells:
+        max_requests = min(cell.most if cell.most > 0 else remaining, remaining)
+        remaining -= max_requests
+        if max_requests:
+            shared.append(replace(cell, most=max_requests))
+    return tuple(shared)
 
 
 def _add_note(run: RunWriter, note: str) -> None:

@@ -315,7 +315,7 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
     assert reasons == [
-        "its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"
+        "its answer of 60 MB is too large to load 64 times at once: at most 8, or 512 MB"
     ]
     assert [cell.users for cell in levels(1000)] == [1, 8, 64]
     half = replace(bedside(0.05), answer_bytes=60_000_000).half_capacity_cell(5.0)

@@ -18,9 +18,9 @@ from results.errors import AtonceError, ExitCode
 from results.run_info import AppInfo
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.commands import parse_options
+from scenarios.doctor.controls import count_workers, server_processes
 from scenarios.doctor.environment import find_interpreter, load_variables
 from scenarios.doctor.options import DoctorOptions
-from scenarios.doctor.server_processes import count_workers, server_processes
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system.child_process import supervised_process
 from scenarios.system.private_log import RunLog
@@ -321,7 +321,7 @@ IMPORT = {
         (
             {**IMPORT, "message": "ModuleNotFoundError: No module named 'shop'"},
             3,
-            f"Searched in {ROOT}; to search in another folder: --app-dir",
+            f"Searched in {ROOT}. To search in another folder: --app-dir",
         ),
         ({**IMPORT, "kind": "attribute"}, 3, "does not exist"),
         (

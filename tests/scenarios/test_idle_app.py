@@ -56,10 +56,7 @@ class MadeUp:
 
     locust_running = open_client
 
-    def create_job(self, *_: Any) -> None:
-        """Nothing to do."""
-
-    def run_jobs(self, *_: Any) -> None:
+    def run_levels(self, *_: Any) -> None:
         """The neighbours are asked."""
         self.happened.append(("asked", self.wait.exists()))
 

@@ -22,13 +22,8 @@ from results.store import RunWriter
 from scenarios.doctor import examine
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.options import NoProgress
-from scenarios.doctor.request_allowance import (
-    SMOKE_TEST_REQUESTS,
-    count_remaining_requests,
-    share_requests,
-)
 from scenarios.doctor.retry import archive_attempt, session_interference
-from scenarios.doctor.testbed import AppTestBed
+from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
 from scenarios.system.interrupt import StopRequest
 from tests.scenarios.test_adaptive_plan import bedside, write
 from tests.support.processes import MARK, ROOT, gone_within, new_mark, pids
@@ -223,11 +218,12 @@ def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) ->
         path = tmp_path / f"{place}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, [*SPENT, *PINGED])
-    assert (
-        count_remaining_requests(tmp_path, "route-01", "GET /x", 20_000)
-        == 20_000 - 2 * 946 - SMOKE_TEST_REQUESTS
-    )
-    assert count_remaining_requests(tmp_path, "route-01", "GET /x", 1000) == 0
+    route = RouteRequest(route="GET /x", path="/x")
+    for requests, remaining in ((20_000, 20_000 - 2 * 946 - SMOKE_TEST_REQUESTS), (1000, 0)):
+        options: Any = SimpleNamespace(app=None, requests=requests)
+        run = RunWriter(tmp_path, "doctor")
+        testbed = AppTestBed(options, run, StopRequest(), NoProgress())
+        assert testbed.count_remaining("route-01", route) == remaining
 
 
 @given(st.integers(0, 5000), st.lists(st.sampled_from([-3, 0, 1, 200, 4000]), max_size=8))

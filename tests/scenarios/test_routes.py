@@ -312,9 +312,9 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     }
     notes = {name: manner.note for name, (_, manner) in results.items() if manner.note}
     assert notes == {
-        "GET /shops/{name}": "Its request is /shops/lamp: /shops/none was answered 404.",
+        "GET /shops/{name}": "Its request is /shops/lamp: /shops/none answers 404.",
         "GET /shops/{name}/owner": (
-            "Its request is /shops/lamp/owner: /shops/none/owner was answered 404."
+            "Its request is /shops/lamp/owner: /shops/none/owner answers 404."
         ),
     }
     taken, manner = results["GET /lost/{name}"]

@@ -17,16 +17,16 @@ def candidate_values(
 
     An optional parameter without an example or a flag gets no value.
     """
-    name, related = parameter["name"], parameter.get("related", [])
+    name, sources = parameter["name"], [parameter, *parameter.get("related", [])]
     if name in selection.params:
         return [(selection.params[name],)]
-    values: list[Any] = []
-    for source in (parameter, *related):
-        values += _parameter_examples(source, document)
+    values = [value for source in sources for value in _parameter_examples(source, document)]
     if not values and not parameter.get("required"):
         return [()]
+    if is_type_only(parameter):  # the declarations of other routes say more
+        sources = [*sources[1:], parameter]
     errors = []
-    for source in (*related, parameter) if is_type_only(parameter) else (parameter, *related):
+    for source in sources:
         try:
             values.append(_value_from_schema(source, document))
         except NoExample as error:

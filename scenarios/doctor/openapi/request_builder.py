@@ -36,7 +36,7 @@ class DeclaredRoute:
     name: str
     template: str  # its path as declared, with convertors
     document: dict[str, Any]
-    operation: dict[str, Any] | None  # its parameters have no references
+    operation: dict[str, Any]  # its parameters have no references
     handler: dict[str, Any]  # its entry in the app info
     is_named: bool = False
 
@@ -51,15 +51,12 @@ class DeclaredRoute:
         return self.name.partition(" ")[2]
 
     def parameters(self) -> list[dict[str, Any]]:
-        """Return path parameters, declared parameters and API keys; a later one replaces another.
-
-        Those that the path fills already are left out.
-        """
+        """Return path, declared and key parameters that the path lacks; of equal ones the last."""
         path_parameters = [
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
         ]
-        declared = (self.operation or {}).get("parameters", [])
+        declared = self.operation.get("parameters", [])
         schemes = self.security_schemes()
         keys = [{**it, "secret": True} for it in schemes if it.get("type") == "apiKey"]
         by_key = {
@@ -76,7 +73,7 @@ class DeclaredRoute:
 
     def security_schemes(self) -> list[dict[str, Any]]:
         """Return the security schemes that the route, or else the document, requires."""
-        requirements = (self.operation or {}).get("security", self.document.get("security"))
+        requirements = self.operation.get("security", self.document.get("security"))
         listed = requirements if isinstance(requirements, list) else []
         names = dict.fromkeys(chain.from_iterable(it for it in listed if isinstance(it, dict)))
         references = [{"$ref": f"#/components/securitySchemes/{name}"} for name in names]
@@ -91,24 +88,23 @@ def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
 
 
 def build_request(route: DeclaredRoute, selection: RouteSelection) -> RouteRequest:
-    """Build the request for a route; `skipped` is set if none can be made."""
-    handler = route.handler
-    request = RouteRequest(
-        route=route.name,
-        path=_encode_path(route.path),
-        is_async=handler.get("is_async"),
-        file=handler.get("file"),
-        line=handler.get("line"),
-    )
+    """Build the request for a route and its alternatives, or one that says why it is skipped."""
+    is_async, file, line = map(route.handler.get, ("is_async", "file", "line"))
+    path = _encode_path(route.path)
+    request = RouteRequest(route=route.name, path=path, is_async=is_async, file=file, line=line)
     try:
-        flags = map(_credential_flag, route.security_schemes())
+        flags = tuple(filter(str.isprintable, map(_credential_flag, route.security_schemes())))
         request = replace(
-            request,
-            credential_flags=tuple(filter(str.isprintable, flags)),
-            declared_type=_declared_media_type(route),
+            request, credential_flags=flags, declared_type=_declared_media_type(route)
         )
         _reject_unrequestable(route)
-        return _add_alternatives(request, route, selection)
+        distinct = [_fill_parameters(request, route, selection)]
+        for attempt in range(1, 1 + MAX_ALTERNATIVES):
+            with contextlib.suppress(NoExample):
+                candidate = _fill_parameters(request, route, selection, attempt)
+                if candidate not in distinct:
+                    distinct.append(candidate)
+        return replace(distinct[0], alternatives=tuple(distinct[1:]))
     except NoExample as error:
         why = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
@@ -136,7 +132,7 @@ def _reject_unrequestable(route: DeclaredRoute) -> None:
     if route.method == "MOUNT":
         example = f"--route 'GET {route.path.rstrip('/')}/...'"
         raise NoExample(f"mounted files, or an app without a list of routes: {example} names one")
-    is_hidden = route.handler.get("hidden") and route.operation is None and route.document
+    is_hidden = route.handler.get("hidden") and route.document and not route.operation
     if is_hidden and not route.is_named:
         raise NoExample(
             "hidden from the OpenAPI document, so its parameters are unknown: --route"
@@ -144,31 +140,12 @@ def _reject_unrequestable(route: DeclaredRoute) -> None:
         )
 
 
-def _add_alternatives(
-    request: RouteRequest, route: DeclaredRoute, selection: RouteSelection
-) -> RouteRequest:
-    """Add the likeliest values, and alternatives in case they are refused."""
-    first = _fill_parameters(request, route, selection)
-    distinct = {_request_key(first): first}
-    for attempt in range(1, 1 + MAX_ALTERNATIVES):
-        with contextlib.suppress(NoExample):
-            candidate = _fill_parameters(request, route, selection, attempt)
-            distinct.setdefault(_request_key(candidate), candidate)
-    return replace(first, alternatives=tuple(distinct.values())[1:])
-
-
-def _request_key(request: RouteRequest) -> tuple[object, ...]:
-    return request.path, request.path_with_keys, *request.headers.items()
-
-
 def _fill_parameters(
     request: RouteRequest, route: DeclaredRoute, selection: RouteSelection, attempt: int = 0
 ) -> RouteRequest:
     """Fill in parameters and body; each attempt takes the next candidates. Raises NoExample."""
-    path, headers = request.path, dict[str, str]()
-    cookies: list[str] = []
-    query: list[tuple[str, str]] = []
-    keys: list[tuple[str, str]] = []
+    path, headers, cookies = request.path, dict[str, str](), list[str]()
+    query, keys = list[tuple[str, str]](), list[tuple[str, str]]()
     excluded_headers = _IGNORED_HEADERS | {name.lower() for name in selection.headers}
     for parameter in route.parameters():
         name = parameter["name"]
@@ -202,9 +179,8 @@ def _fill_parameters(
 
 
 def _append_query(path: str, query: list[tuple[str, str]]) -> str:
-    if not query:
-        return path
-    return path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
+    mark = "&" if "?" in path else "?"
+    return path + mark + urlencode(query, quote_via=quote, safe="*") if query else path
 
 
 def _encode_path(path: str) -> str:
@@ -215,10 +191,9 @@ def _encode_path(path: str) -> str:
 def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes | None, str | None]:
     """Return the body and its media type: the user's, an example, or made from the schema.
 
-    An optional body that cannot be made is left out. Raises NoExample if a required one cannot be
-    made, and UsageError for an invalid body of the user.
+    Raises NoExample if a required one cannot be made, UsageError for an invalid body of the user.
     """
-    request = resolve_reference(route.document, (route.operation or {}).get("requestBody")) or {}
+    request = resolve_reference(route.document, route.operation.get("requestBody")) or {}
     content, is_required = request.get("content", {}), request.get("required")
     form = _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None
     media = next((item for item in content if media_family(item) == "json"), form)
@@ -244,14 +219,12 @@ def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes 
         raise NoExample(f"{error}: --body '{route.name}=@FILE'") from error
     if media != _FORM_MEDIA_TYPE:
         return json.dumps(value).encode(), media
-    pairs: list[tuple[str, str]] = []
-    for name, items in value.items():
-        pairs += [(name, url_value(it)) for it in (items if isinstance(items, list) else [items])]
-    return urlencode(pairs).encode(), media
+    fields = {name: it if isinstance(it, list) else [it] for name, it in value.items()}
+    texts = {name: list(map(url_value, items)) for name, items in fields.items()}
+    return urlencode(texts, doseq=True).encode(), media
 
 
 def _check_json_body(body: bytes, media: str, route: str) -> bytes:
-    """Return the user's own body. Raises UsageError for invalid JSON."""
     if media_family(media) == "json":
         try:
             json.loads(body)
@@ -267,7 +240,7 @@ def _declared_media_type(route: DeclaredRoute) -> str | None:
     file, a page, a redirect. Raises NoExample for a declared stream.
     """
     content: dict[str, dict[str, Any]] = {}
-    for status, answer in (route.operation or {}).get("responses", {}).items():
+    for status, answer in route.operation.get("responses", {}).items():
         if str(status).startswith("2"):
             content |= (resolve_reference(route.document, answer) or {}).get("content") or {}
     if content and all(media.partition(";")[0].lower() in STREAM_MEDIA_TYPES for media in content):

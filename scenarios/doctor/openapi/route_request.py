@@ -37,11 +37,9 @@ class RouteRequest:
 
 def create_template(request: RouteRequest, headers: Mapping[str, str]) -> RequestTemplate:
     """Create the template of a route's requests; the user's headers win."""
-    has_type = request.body is not None and request.content_type
-    kind = {"content-type": request.content_type or ""} if has_type else {}
-    merged_headers: dict[str, str] = {}
-    for group in (COMMON_HEADERS, kind, request.headers, headers):
-        merged_headers.update({name.lower(): value for name, value in group.items()})
+    kind = {"content-type": request.content_type} if request.content_type else {}
+    groups = (COMMON_HEADERS, kind, request.headers, headers)
+    merged_headers = {name.lower(): value for group in groups for name, value in group.items()}
     body = None if request.body is None else request.body.decode("latin-1")
     return RequestTemplate(merged_headers, body, request.path_with_keys)
 

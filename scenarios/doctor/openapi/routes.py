@@ -31,17 +31,14 @@ def select_route_requests(
 ) -> list[RouteRequest]:
     """Return the requests of the routes to examine, in the app's order. Raises UsageError.
 
-    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts. Named
-    routes are examined even if they may change data, and then no others are.
+    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
     """
     document = openapi if isinstance(openapi, dict) else {}
     routes = _declared_routes(document, handlers)
     parameters = [parameter["name"] for route in routes for parameter in route.parameters()]
     if unknown := [name for name in selection.params if name not in parameters]:
-        why, similar = (
-            f"no route has a parameter {unknown[0]!r}",
-            suggest_names(unknown[0], parameters),
-        )
+        similar = suggest_names(unknown[0], parameters)
+        why = f"no route has a parameter {unknown[0]!r}"
         raise UsageError(f"invalid --param: {why}. Similar: {similar}.")
     if not routes and not selection.routes:
         is_listed = document or handlers is not None
@@ -98,7 +95,7 @@ def _declared_routes(
     for name in operations:
         entries.setdefault(name, (name.partition(" ")[2], {}))
     return [
-        DeclaredRoute(name, template, document, operations.get(name), handler)
+        DeclaredRoute(name, template, document, operations.get(name, {}), handler)
         for name, (template, handler) in entries.items()
         if name.partition(" ")[2].startswith("/") and name.isprintable()
     ]
@@ -213,21 +210,18 @@ def _find_named_routes(
             if is_method and re.fullmatch(_path_pattern(route), plain_path):
                 return [replace(route, name=name, template=path, is_named=True)]
         if not routes:
-            return [DeclaredRoute(name, path, document, None, {})]
+            return [DeclaredRoute(name, path, document, {}, {})]
     hint = " A * stands for routes that change nothing." if "*" in name else ""
     similar = suggest_names(name, (route.name for route in http_routes))
     raise UsageError(f"invalid --route: the app has no {name!r}.{hint} Similar: {similar}.")
 
 
 def _path_pattern(route: DeclaredRoute) -> str:
-    """Return a regular expression of the paths that a route answers."""
-    fixed = re.escape(
-        PATH_PARAMETER.sub(lambda hole: "\1" if hole[2] == "path" else "\0", route.template)
-    )
+    marked = PATH_PARAMETER.sub(lambda it: "\1" if it[2] == "path" else "\0", route.template)
+    fixed = re.escape(marked)
     fixed = fixed.rstrip("/") + "/.*" if route.method == "MOUNT" else fixed
     return fixed.replace("\0", "[^/]+").replace("\1", ".+")
 
 
 def _is_matching(route: DeclaredRoute, globs: Iterable[str]) -> bool:
-    """Return whether any glob matches the name or the path of a route."""
     return any(fnmatchcase(route.name, glob) or fnmatchcase(route.path, glob) for glob in globs)

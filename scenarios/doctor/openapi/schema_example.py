@@ -10,14 +10,7 @@ from fractions import Fraction
 from itertools import count
 from typing import Any
 
-from scenarios.doctor.openapi.json_schema import (
-    collect_references,
-    discriminator_tag,
-    is_single_value,
-    named_values,
-    resolve_reference,
-    schema_type,
-)
+from scenarios.doctor.openapi import json_schema
 
 _MAX_LENGTH = 10_000  # characters or items made, at most
 MAX_STEPS = 3_000  # schemas tried for a value, at most
@@ -48,17 +41,13 @@ class NoExample(Exception):  # noqa: N818 - not an error: the route is skipped
 
 @dataclass(frozen=True, slots=True)
 class SchemaPath:
-    """Where a value stands: its label for messages, and the references that led to it.
-
-    Mutable state, shared by all paths of a value: the step counter, and the references that each
-    reference reaches.
-    """
+    """Where a value stands. All paths of a value share the mutable counter and reachable_refs."""
 
     document: dict[str, Any]
-    label: str
-    followed_refs: tuple[str, ...] = ()
+    label: str  # for messages
+    followed_refs: tuple[str, ...] = ()  # that led here
     step_counter: Iterator[int] = field(default_factory=count)
-    reachable_refs: dict[str, set[str]] = field(default_factory=dict)
+    reachable_refs: dict[str, set[str]] = field(default_factory=dict)  # by reference
 
     def child_path(self, suffix: str) -> "SchemaPath":
         """Return the path of a part of this value."""
@@ -70,9 +59,11 @@ class SchemaPath:
 
     def is_recursive(self, schema: Any) -> bool:
         """Return whether a value of the schema would contain a reference that led here."""
-        names = collect_references(schema, {}) if self.followed_refs else set()
+        names = json_schema.collect_references(schema, {}) if self.followed_refs else set()
         for name in names - self.reachable_refs.keys():
-            self.reachable_refs[name] = collect_references({"$ref": name}, self.document)
+            self.reachable_refs[name] = json_schema.collect_references(
+                {"$ref": name}, self.document
+            )
         return any(not self.reachable_refs[name].isdisjoint(self.followed_refs) for name in names)
 
 
@@ -87,7 +78,7 @@ def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any
         if name in schema_path.followed_refs:
             raise schema_path.no_example("contains itself without end")
         schema_path = replace(schema_path, followed_refs=(*schema_path.followed_refs, name))
-        schema = resolve_reference(schema_path.document, schema)
+        schema = json_schema.resolve_reference(schema_path.document, schema)
         if schema is None:
             raise schema_path.no_example(f"refers to {name}, which the document lacks")
     followed = set(schema_path.followed_refs)
@@ -106,14 +97,14 @@ def make_example(schema: Any, schema_path: SchemaPath) -> Any:
     if next(schema_path.step_counter) >= MAX_STEPS:
         raise schema_path.no_example(f"takes more than {MAX_STEPS:,} steps to make")
     schema, schema_path = _flatten_schema(schema, schema_path)
-    if named_choices := named_values(schema):
+    if named_choices := json_schema.named_values(schema):
         return named_choices[0]
     for keyword in ("anyOf", "oneOf"):
         if options := [value for value in schema.get(keyword, []) if value != {"type": "null"}]:
             options.sort(key=schema_path.is_recursive)  # non-recursive options first
             siblings = {key: value for key, value in schema.items() if key != keyword}
             return _make_first_option(options, siblings, schema_path)
-    kind = schema_type(schema)
+    kind = json_schema.schema_type(schema)
     if kind in ("boolean", "null"):
         return kind == "boolean" or None
     if kind in ("integer", "number"):
@@ -130,7 +121,7 @@ def _make_first_option(
     errors = []
     for option in options:
         try:
-            whole_option = [discriminator_tag(option, discriminator), option]
+            whole_option = [json_schema.discriminator_tag(option, discriminator), option]
             return make_example({**siblings, "allOf": whole_option}, schema_path)
         except NoExample as error:
             errors.append(error)
@@ -217,7 +208,7 @@ def _make_object(schema: dict[str, Any], schema_path: SchemaPath) -> dict[str, A
     tags = [
         name
         for name, property_schema in properties.items()
-        if isinstance(property_schema, dict) and is_single_value(property_schema)
+        if isinstance(property_schema, dict) and json_schema.is_single_value(property_schema)
     ]
     required = dict.fromkeys([*schema.get("required", []), *tags])
     names = dict.fromkeys([*required, *properties, *(f"key{n}" for n in range(min_properties))])

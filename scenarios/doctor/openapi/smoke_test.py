@@ -1,8 +1,7 @@
 """Tests a route before any load: whether it answers, how fast, and whether correctly.
 
-At most three requests, one after another, and a few more if other values may be accepted. Answers
-are checked and forgotten: no body or header is kept or shown, except a media type and the path of a
-redirect.
+It sends at most three requests, and a few more if other values may be accepted. It keeps and shows
+nothing of an answer but its media type and the path of a redirect.
 """
 
 import json
@@ -37,18 +36,14 @@ _UNAWAITED_PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeResult:
-    """How a route answered.
-
-    `skipped` says why it must not be loaded, `fault` what is wrong with its answer; `note` is a
-    sentence on a difference from its OpenAPI document, which is no fault of the answer.
-    """
+    """How a route answered."""
 
     status: int | None = None
     seconds: tuple[float, ...] = ()
     answer_bytes: int = 0
-    skipped: str | None = None
-    fault: str | None = None
-    note: str | None = None
+    skipped: str | None = None  # why it must not be loaded
+    fault: str | None = None  # what is wrong with the answer
+    note: str | None = None  # how it differs from the OpenAPI document, which is no fault
 
 
 def run_smoke_test(
@@ -79,7 +74,7 @@ def find_accepted_request(
                 result = replace(result, note=" ".join(filter(None, (why, result.note))))
             return candidate, result
         results.append(result)
-        refusals.append(f"{candidate.path} was answered {result.status}")
+        refusals.append(f"{candidate.path} answers {result.status}")
     first, others = results[0], ", ".join(other.path for other in request.alternatives)
     if others and first.skipped:
         status, mark, advice = first.skipped.partition("; ")
@@ -90,7 +85,6 @@ def find_accepted_request(
 def _request_once(
     client: httpx.Client, request: RouteRequest, headers: dict[str, str]
 ) -> SmokeResult:
-    """Send one request and stream its answer."""
     result, began = SmokeResult(), time.perf_counter()
     method, path = request.route.partition(" ")[0], request.path_with_keys or request.path
     client.cookies.clear()  # load sends none back either
@@ -125,7 +119,6 @@ def _request_once(
 
 
 def _refusal_reason(request: RouteRequest, answer: httpx.Response) -> str | None:
-    """Return why an error or a redirect rules out load, with the flags that may help."""
     if answer.has_redirect_location:
         return _redirect_reason(answer)
     if answer.is_success:
@@ -170,14 +163,13 @@ def _stream_reason(answer: httpx.Response) -> str | None:
     media = _answer_media_type(answer)
     if media in STREAM_MEDIA_TYPES:
         return f"a stream ({media})"
-    is_unbounded = (
-        "content-length" not in answer.headers
-        and answer.status_code not in _BODILESS_STATUSES
-        and answer.request.method != "HEAD"
+    is_finite = (
+        "content-length" in answer.headers
+        or media_family(media) == "json"
+        or answer.status_code in _BODILESS_STATUSES
+        or answer.request.method == "HEAD"
     )
-    if is_unbounded and media_family(media) != "json":
-        return "a stream: its answer comes in pieces, without a declared length"
-    return None
+    return None if is_finite else "a stream: its answer comes in pieces, without a declared length"
 
 
 def _answer_media_type(answer: httpx.Response) -> str:
