@@ -50,6 +50,13 @@ def format_estimate(estimate: Estimate | None) -> str:
     return f"~{format_seconds(estimate.low)}" if estimate.is_grey else format_seconds(estimate.low)
 
 
+def format_change(before: Estimate | None, after: Estimate | None) -> str:
+    """Return two durations: `1.71 ms -> 3.28 s`; a unit that both have stands once."""
+    first, last = format_estimate(before), format_estimate(after)
+    unit = last[last.rfind(" ") :]
+    return f"{first.removesuffix(unit)} -> {last}"
+
+
 def format_with_interval(value: float, interval: tuple[float, float] | None) -> str:
     """Return a number with its 95 % interval, if known: `0.996 [0.991, 1.00]`."""
     text = format_served_at_once(value)

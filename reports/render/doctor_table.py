@@ -8,7 +8,13 @@ from pathlib import PurePath
 
 from rich.table import Table
 
-from reports.formatting import format_estimate, format_seconds, format_served_at_once, format_share
+from reports.formatting import (
+    format_change,
+    format_estimate,
+    format_seconds,
+    format_served_at_once,
+    format_share,
+)
 from reports.gates.metrics import load_level
 from reports.model import Report
 from reports.render.columns import Column, terminal_table
@@ -18,6 +24,7 @@ from reports.verdicts.model import LevelEvidence, is_unreached
 from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
+_DROP_ORDER = ("neighbour p90", "mean @ users", "unloaded", "served at once")
 _Row = tuple[Finding, Diagnosis]
 
 
@@ -39,8 +46,10 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column(
         "unloaded", _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean))
     ),
-    Column("users", _measured(lambda _, top: str(top.metrics.users))),
-    Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
+    Column(
+        "mean @ users",
+        _measured(lambda _, top: f"{format_estimate(top.metrics.mean)} @ {top.metrics.users}u"),
+    ),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
     Column(
         "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
@@ -54,7 +63,7 @@ def build_doctor_table(report: Report, width: int) -> Table:
     rows = [
         row for row in examined_findings(report.findings) if not is_unreached(row[1].evidence.entry)
     ]
-    return terminal_table(DOCTOR_COLUMNS, rows, width)
+    return terminal_table(DOCTOR_COLUMNS, rows, width, _DROP_ORDER)
 
 
 def format_verdict(finding: Finding, diagnosis: Diagnosis) -> str:
@@ -78,7 +87,7 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     if not neighbours:
         return "-"
     worst = max(neighbours.values(), key=lambda item: item.loaded.low if item.loaded else 0.0)
-    text = f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}"
+    text = format_change(worst.idle, worst.loaded)
     top = diagnosis.evidence.top
     if top is None or load.get("users") != top.metrics.users:
         text += f" @ {load_level(load)}"
@@ -86,11 +95,11 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
 
 
 def _format_culprit(diagnosis: Diagnosis) -> str:
-    """Return the worst culprit's line and call, with the last two parts of its path."""
+    """Return the worst culprit's line and call; the finding above the table has its whole path."""
     if not diagnosis.culprits:
         return ""
     worst = diagnosis.culprits[0]
-    return f"{'/'.join(PurePath(worst.file).parts[-2:])}:{worst.line} {worst.call}".strip()
+    return f"{PurePath(worst.file).name}:{worst.line} {worst.call}".strip()
 
 
 def finding_lines(report: Report) -> Iterator[str]:

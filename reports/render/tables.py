@@ -5,6 +5,7 @@ from typing import Any
 
 from reports.checks.model import Check
 from reports.formatting import (
+    format_change,
     format_estimate,
     format_number,
     format_seconds,
@@ -41,9 +42,7 @@ def _route_column(title: str, cell: Callable[[RouteMetrics, CrowdMetrics], str])
 
 def _format_neighbour(route: RouteMetrics) -> str:
     neighbour = route.neighbours.get("async")
-    if not neighbour:
-        return "-"
-    return f"{format_estimate(neighbour.idle)} -> {format_estimate(neighbour.loaded)}"
+    return format_change(neighbour.idle, neighbour.loaded) if neighbour else "-"
 
 
 def _format_served(route: RouteMetrics) -> str:
@@ -63,7 +62,7 @@ ROUTE_COLUMNS: tuple[Column[Finding], ...] = (
     _route_column("mean", lambda _, top: format_estimate(top.mean)),
     _route_column("p50", lambda _, top: format_quantile(top, "p50")),
     _route_column("p99", lambda _, top: format_quantile(top, "p99")),
-    _route_column("waiting", lambda route, _: format_share(route.waiting_share or 0)),
+    _route_column("waits", lambda route, _: format_share(route.waiting_share or 0)),
     _route_column("neighbour p90", lambda route, _: _format_neighbour(route)),
     Column(
         "verdict",
@@ -71,6 +70,11 @@ ROUTE_COLUMNS: tuple[Column[Finding], ...] = (
         is_text=True,
         word=lambda finding: finding.verdict,
     ),
+)
+# the first to go on a narrow terminal; the lesson is in the last
+ROUTE_DROP_ORDER = (
+    *("limit", "p50", "p99", "users", "unloaded", "mean", "waits", "neighbour p90"),
+    "served at once",
 )
 
 

@@ -22,7 +22,7 @@ from reports.render.load_table import (
     build_load_rows,
     describe_unfinished,
 )
-from reports.render.tables import GOAL_COLUMNS, ROUTE_COLUMNS
+from reports.render.tables import GOAL_COLUMNS, ROUTE_COLUMNS, ROUTE_DROP_ORDER
 from reports.render.tones import colour_text, terminal_colour
 from reports.verdicts.load_sentences import compare_with_async
 from results.schema import Status, is_experiment
@@ -122,7 +122,7 @@ def _incomplete_reasons(run: dict[str, Any]) -> Iterator[str]:
 
 def routes_table(report: Report, width: int) -> Table:
     """Build the table with one row per route."""
-    return terminal_table(ROUTE_COLUMNS, order_findings(report), width)
+    return terminal_table(ROUTE_COLUMNS, order_findings(report), width, ROUTE_DROP_ORDER)
 
 
 def _claims_table(report: Report) -> Table:
