@@ -63,8 +63,10 @@ def format_with_interval(value: float, interval: tuple[float, float] | None) -> 
     return f"{text} [{', '.join(map(format_number, interval))}]" if interval else text
 
 
-def format_share(value: float) -> str:
-    """Return a proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
+def format_share(value: float | None) -> str:
+    """Return a proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`; `-` for an unknown one."""
+    if value is None:
+        return "-"
     digits = ".0f" if abs(value) >= _WHOLE_PERCENT_FROM else ".2g"
     return f"{value * 100:{digits}} %"
 

@@ -82,11 +82,6 @@ def _level_column(title: str, cell: Callable[[CrowdMetrics], str]) -> Column[_Le
     return Column(title, lambda row: cell(row[1]))
 
 
-def _format_deviation(level: CrowdMetrics) -> str:
-    predicted = level.predicted_mean
-    return format_share(level.mean.low / predicted - 1) if predicted else "-"
-
-
 THEORY_COLUMNS: tuple[Column[_Level], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     _level_column("users", lambda level: f"{level.users}{repeat_label(level.repeat)}"),
@@ -94,7 +89,12 @@ THEORY_COLUMNS: tuple[Column[_Level], ...] = (
     _level_column("req/s", lambda level: format_number(level.throughput)),
     _level_column("mean", lambda level: format_estimate(level.mean)),
     _level_column("predicted", lambda level: format_seconds(level.predicted_mean)),
-    _level_column("off by", _format_deviation),
+    _level_column(
+        "off by",
+        lambda level: format_share(
+            level.mean.low / level.predicted_mean - 1 if level.predicted_mean else None
+        ),
+    ),
     _level_column("p50", lambda level: format_quantile(level, "p50")),
     _level_column("p95", lambda level: format_quantile(level, "p95")),
     _level_column("p99", lambda level: format_quantile(level, "p99")),
@@ -102,15 +102,10 @@ THEORY_COLUMNS: tuple[Column[_Level], ...] = (
     _level_column("unanswered", lambda level: str(level.unfinished)),
     _level_column("errors", lambda level: str(level.errors)),
     _level_column(
-        "Little identity",
-        lambda level: format_share(level.little.identity) if level.little else "-",
+        "Little identity", lambda level: format_share(getattr(level.little, "identity", None))
     ),
-    _level_column(
-        "residual", lambda level: format_share(level.little.residual) if level.little else "-"
-    ),
-    _level_column(
-        "server CPU", lambda level: "-" if level.cpu is None else format_share(level.cpu)
-    ),
+    _level_column("residual", lambda level: format_share(getattr(level.little, "residual", None))),
+    _level_column("server CPU", lambda level: format_share(level.cpu)),
 )
 
 CULPRIT_COLUMNS: tuple[Column[Culprit], ...] = (

@@ -28,7 +28,6 @@ from reports.verdicts.load_sentences import compare_with_async
 from results.schema import Status, is_experiment
 
 _MAX_TEXT_WIDTH = 100  # columns of running text, in a wider terminal as well
-_CODE_INDENT = " " * 6  # lines that begin so are never wrapped
 _MAX_PROBLEMS = 8
 # spaces at which no line ends: before a unit, and within a route
 _NO_BREAK = re.compile(r"(?<=\d) (?=(?:%|ms\b|s\b|req/s))|(?<=[A-Z]) (?=/)")
@@ -86,9 +85,9 @@ def _print_lesson(report: Report, console: Console) -> None:
 
 
 def _print_text(console: Console, text: str, coloured_word: str = "") -> None:
-    """Print one paragraph, wrapped with a hanging indent."""
+    """Print one paragraph, wrapped with a hanging indent; code, indented by six, is never wrapped."""
     indent = text[: len(text) - len(text.lstrip())]
-    is_code = text.startswith(_CODE_INDENT)
+    is_code = text.startswith(" " * 6)
     lines = textwrap.wrap(
         _NO_BREAK.sub("\N{NO-BREAK SPACE}", text),
         10_000 if is_code else min(console.width, _MAX_TEXT_WIDTH),

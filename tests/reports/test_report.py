@@ -403,7 +403,7 @@ def test_a_narrow_terminal_loses_numbers_never_the_verdict(honest: Report, width
     words = " ".join(heads).split()
     assert ("neighbour" in words, "p90" in words) == (width >= 60, width >= 60)
     assert ("waits" in words, "limit" in words) == (width >= 100, width >= 140)
-    assert len(heads) == (1 if width >= 140 or width == 40 else 2)  # noqa: PLR2004
+    assert len(heads) == (1 if width >= 140 or width == 40 else 2)
 
 
 def test_the_summary_keeps_its_promise(honest: Report) -> None:
