@@ -43,9 +43,7 @@ def _measured(cell: Callable[[Diagnosis, LevelEvidence], str]) -> Callable[[_Row
 DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
-    Column(
-        "unloaded", _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean))
-    ),
+    Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded_mean))),
     Column(
         "mean @ users",
         _measured(lambda _, top: f"{format_estimate(top.metrics.mean)} @ {top.metrics.users}u"),
@@ -79,7 +77,7 @@ def format_served(diagnosis: Diagnosis) -> str:
 
 
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
-    """p90, idle and loaded, of the neighbour that waits longest.
+    """Return the p90s of the neighbour that waits longest.
 
     With its load where that is not the row's, and its kind where that is not `async`.
     """
@@ -133,9 +131,8 @@ def unexamined_lines(report: Report) -> Iterator[str]:
         names = [entry["route"] for entry in unreached if entry["unfit"] == reason]
         more = len(names) - _MAX_NAMED_ROUTES
         rest = f" and {more} more" if more > 0 else ""
-        yield (
-            f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest}"
-        )
+        named = ", ".join(names[:_MAX_NAMED_ROUTES])
+        yield f"not examined: {len(names)}, {reason}: {named}{rest}"
     for entry in entries:
         yield from (f"note: {entry['route']}: {note}" for note in entry.get("notes", ()))
     if report.background:

@@ -98,11 +98,8 @@ def describe_unfinished(unfinished: UnfinishedCell) -> str:
     head = f"not measured to its end: {unfinished.cell}"
     if not unfinished.planned:
         return f"{head}: it was never started"
-    sent, answered, never_sent = (
-        unfinished.sent,
-        unfinished.answered,
-        unfinished.planned - unfinished.sent,
-    )
+    sent, answered = unfinished.sent, unfinished.answered
+    never_sent = unfinished.planned - sent
     text = f"{head}: {sent:,} sent, {answered:,} answered, {sent - answered:,} still in flight"
     text += f", {never_sent:,} never sent" if never_sent > 0 else ""
     return f"{text} when it stopped after {format_seconds(unfinished.seconds)}"
