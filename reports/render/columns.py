@@ -34,8 +34,8 @@ def terminal_table(
 ) -> Table:
     """Build a table without lines that fits `width`.
 
-    Columns that are empty in every row are left out. Where the rest does not fit, headings take two
-    lines. Then columns go: those of `zeros_first` that are 0 in every row, then `drop_order`.
+    Columns that are empty in every row are left out. Where the rest does not fit, those of
+    `zeros_first` that are 0 in every row go; then headings take two lines; then `drop_order` goes.
     """
     rows = list(rows)
     texts = {column.title: [column.cell(row) for row in rows] for column in columns}
@@ -43,15 +43,20 @@ def terminal_table(
     heads = {column.title: column.title for column in columns}
     all_zero = [title for title in zeros_first if set(texts[title]) == {"0"}]
 
-    def is_too_wide() -> bool:
-        widths = [_column_width(each, [heads[each.title], *texts[each.title]]) for each in shown]
+    def is_too_wide(*, may_wrap: bool = True) -> bool:
+        widths = [
+            _text_width([heads[column.title], *texts[column.title]], column.wraps and may_wrap)
+            for column in shown
+        ]
         return sum(widths) + 2 * (len(widths) - 1) > width
 
-    if is_too_wide():
-        heads = {title: title.replace(" ", "\n", 1) for title in heads}
     for title in (*all_zero, *drop_order):
+        if title not in all_zero and is_too_wide(may_wrap=False):
+            heads = {title: _break_title(title) for title in heads}
         if is_too_wide():
             shown = [column for column in shown if column.title != title]
+    if not any(" " in column.title for column in shown):
+        heads = {title: title for title in heads}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in shown:
         justify: JustifyMethod = "left" if column.is_text else "right"
@@ -62,10 +67,14 @@ def terminal_table(
     return table
 
 
-def _column_width(column: Column[T], texts: Iterable[str]) -> int:
-    """Return the length of its longest line or, where it wraps, of its longest word."""
-    separator = None if column.wraps else "\n"
-    return max(len(part) for text in texts for part in text.split(separator) or [""])
+def _break_title(title: str) -> str:
+    first, _, rest = title.partition(" ")
+    return f"{first}\n{rest or ' '}"  # all have two lines: rich would move one to the bottom
+
+
+def _text_width(texts: Iterable[str], by_word: bool) -> int:  # noqa: FBT001
+    """Return the length of the longest line or word."""
+    return max(len(part) for text in texts for part in text.split(None if by_word else "\n"))
 
 
 def markdown_table(

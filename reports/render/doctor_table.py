@@ -24,7 +24,8 @@ from reports.verdicts.model import LevelEvidence, is_unreached
 from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
-_DROP_ORDER = ("neighbour p90", "mean @ users", "unloaded", "served at once")
+_WIDE_TERMINAL = 140  # columns; on a narrower one the culprit's line needs the room of these
+_WIDE_COLUMNS = ("neighbour p90", "mean", "users")
 _Row = tuple[Finding, Diagnosis]
 
 
@@ -44,10 +45,8 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
     Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded_mean))),
-    Column(
-        "mean @ users",
-        _measured(lambda _, top: f"{format_estimate(top.metrics.mean)} @ {top.metrics.users}u"),
-    ),
+    Column("users", _measured(lambda _, top: str(top.metrics.users))),
+    Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
     Column(
         "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
@@ -61,7 +60,10 @@ def build_doctor_table(report: Report, width: int) -> Table:
     rows = [
         row for row in examined_findings(report.findings) if not is_unreached(row[1].evidence.entry)
     ]
-    return terminal_table(DOCTOR_COLUMNS, rows, width, _DROP_ORDER)
+    is_wide = width >= _WIDE_TERMINAL
+    columns = [item for item in DOCTOR_COLUMNS if is_wide or item.title not in _WIDE_COLUMNS]
+    drop_order = (*_WIDE_COLUMNS, "unloaded", "served at once")
+    return terminal_table(columns, rows, width, drop_order)
 
 
 def format_verdict(finding: Finding, diagnosis: Diagnosis) -> str:
