@@ -12,7 +12,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from reports import formatting
 from reports.model import Report, format_outcomes, order_findings
@@ -117,7 +116,7 @@ def _card_chart(finding: Finding, diagnosis: Diagnosis, number: int) -> Markup |
     return _inline_chart(figure, f"card-{number}", title, card.describe_card(diagnosis))
 
 
-def _inline_chart(figure: Figure, stem: str, title: str, description: str) -> Markup:
+def _inline_chart(figure: Any, stem: str, title: str, description: str) -> Markup:
     # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
     return Markup(svg.render_inline(figure, stem, title, description))  # noqa: S704
 
