@@ -38,14 +38,9 @@ class ProgressDisplay:
         self.console = create_console(sys.stderr)
         self.quiet = quiet
         self.lines = not self.console.is_terminal or bool(os.environ.get("CI"))
-        columns = (
-            BarColumn(24),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}"),
-        )
         # Refreshed by hand: a separate thread would wake up on the load generator's core.
         self.bar = Bar(
-            *columns,
+            *(BarColumn(24), TextColumn("{task.fields[left]}"), TextColumn("{task.description}")),
             console=self.console,
             auto_refresh=False,
             transient=True,
@@ -71,17 +66,12 @@ class ProgressDisplay:
         """Show a step and the seconds done; redraws at most twice a second."""
         self.done = max(self.done, seconds_done)
         seconds = max(0.0, self.total - self.done)
-        left = (
-            f"about {seconds:3.0f} s left"
-            if seconds < _MINUTES_FROM
-            else f"about {seconds / 60:2.0f} min left"
-        )
-        if self.lines and not self.quiet and step != self.step:
+        time_left = f"{seconds:3.0f} s" if seconds < _MINUTES_FROM else f"{seconds / 60:2.0f} min"
+        left = f"about {time_left} left"
+        is_new, now = step != self.step, time.perf_counter()
+        if self.lines and not self.quiet and is_new:
             print(f"{left}  {step}", file=sys.stderr, flush=True)
-        now = time.perf_counter()
-        if step != self.step or now - self.drawn > _REDRAW_INTERVAL:
-            self.bar.update(
-                self.task, completed=self.done, description=step, left=left, refresh=True
-            )
-            self.drawn = now
+        if is_new or now - self.drawn > _REDRAW_INTERVAL:
+            self.drawn, done = now, self.done
+            self.bar.update(self.task, completed=done, description=step, left=left, refresh=True)
         self.step = step

@@ -50,14 +50,23 @@ def format_estimate(estimate: Estimate | None) -> str:
     return f"~{format_seconds(estimate.low)}" if estimate.is_grey else format_seconds(estimate.low)
 
 
+def format_change(before: Estimate | None, after: Estimate | None) -> str:
+    """Return two durations: `1.71 ms -> 3.28 s`; a unit that both have stands once."""
+    first, last = format_estimate(before), format_estimate(after)
+    unit = last[last.rfind(" ") :]
+    return f"{first.removesuffix(unit)} -> {last}"
+
+
 def format_with_interval(value: float, interval: tuple[float, float] | None) -> str:
     """Return a number with its 95 % interval, if known: `0.996 [0.991, 1.00]`."""
     text = format_served_at_once(value)
     return f"{text} [{', '.join(map(format_number, interval))}]" if interval else text
 
 
-def format_share(value: float) -> str:
-    """Return a proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
+def format_share(value: float | None) -> str:
+    """Return a proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`; `-` for an unknown one."""
+    if value is None:
+        return "-"
     digits = ".0f" if abs(value) >= _WHOLE_PERCENT_FROM else ".2g"
     return f"{value * 100:{digits}} %"
 

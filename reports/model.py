@@ -42,9 +42,9 @@ class Goal:
     @property
     def row(self) -> tuple[str, ...]:
         """One row of `COLUMNS`."""
-        error = "-" if self.relative_error is None else format_share(self.relative_error)
         values = [self.format_value(value) for value in (self.truth, self.measured)]
-        return (self.name, *values, error, self.limit, "holds" if self.is_met else MISSED)
+        outcome = "holds" if self.is_met else MISSED
+        return (self.name, *values, format_share(self.relative_error), self.limit, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,12 @@ class Report:
         """Metrics for the charts; of a diagnosed app only its worst routes."""
         if self.run_metrics.run.command != "doctor":
             return self.run_metrics
-        worst_routes = [
-            finding.route
-            for finding in reversed(sort_worst_last(self.findings))
-            if finding.route.levels
-        ]
-        return replace(self.run_metrics, routes=tuple(worst_routes[:_MAX_CHARTED_ROUTES]))
+        worst_first = [finding.route for finding in reversed(sort_worst_last(self.findings))]
+        routes = [route for route in worst_first if route.levels][:_MAX_CHARTED_ROUTES]
+        return replace(self.run_metrics, routes=tuple(routes))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Return the exit code of the run.
-
-        3 when it cannot be trusted, is not complete or missed a goal, 1 when a claim was refuted,
-        else 0.
-        """
+        """Return 3 for an untrusted or incomplete run or a missed goal, 1 for a refuted claim, else 0."""
         # With `doctor`, an unfinished cell only leaves its route unknown.
         run, level = self.run_metrics.run, self.trust.trust_level
         is_missing_cells = self.run_metrics.unfinished_cells and run.command != "doctor"

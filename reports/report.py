@@ -17,29 +17,18 @@ def build_report(path: Path) -> Report:
     """Read a run and judge it, complete or not. Raises AtonceError when the folder is no run."""
     run_data = load_run(path)
     run_metrics = compute_metrics(run_data)
-    trust_report = assess_trust(run_metrics)
+    trust = assess_trust(run_metrics)
     if run_metrics.run.command == "doctor":
-        return Report(
-            path,
-            run_metrics,
-            trust_report,
-            diagnose_routes(run_data, run_metrics, trust_report),
-            (),
-            background=describe_idle_holds(run_data),
-        )
-    findings = tuple(build_finding(route, trust_report.trust_level) for route in run_metrics.routes)
+        findings = diagnose_routes(run_data, run_metrics, trust)
+        background = describe_idle_holds(run_data)
+        return Report(path, run_metrics, trust, findings, (), background=background)
+    findings = tuple(build_finding(route, trust.trust_level) for route in run_metrics.routes)
     claim_ids = run_metrics.run.claims or [
         claim.id for claim in CLAIMS if run_metrics.is_planned(claim.needs)
     ]
     planned_claims = (
         [claim for claim in CLAIMS if claim.id in claim_ids] if run_metrics.is_reproduction else []
     )
-    claims = tuple(judge_claim(claim, run_metrics, trust_report) for claim in planned_claims)
-    return Report(
-        path,
-        run_metrics,
-        trust_report,
-        findings,
-        claims,
-        selfcheck_goals(run_data) if run_metrics.run.command == "selfcheck" else (),
-    )
+    claims = tuple(judge_claim(claim, run_metrics, trust) for claim in planned_claims)
+    goals = selfcheck_goals(run_data) if run_metrics.run.command == "selfcheck" else ()
+    return Report(path, run_metrics, trust, findings, claims, goals)

@@ -55,7 +55,7 @@ class GateResult:
 
     @property
     def severity_key(self) -> tuple[int, float]:
-        """Sort key; the smallest decides: failed, then inconclusive, then held; narrowest first."""
+        """Sort key; the smallest decides: failed, inconclusive, then passed; narrowest first."""
         order = [(False, False), (False, True), (None, False), (True, True), (True, False)]
         return order.index((self.holds, self.borderline)), self.margin or 0.0
 

@@ -89,19 +89,17 @@ def create_annotations(
 
 
 def _create_annotation(facts: VerdictFacts, entry: Entry, root: Path, roots: Sequence[Path]) -> str:
-    """One workflow command, on the line that holds most of the time, else on the route's own."""
+    """Return a workflow command, on the line that holds most of the time, else the route's own."""
     culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=entry)
     values: dict[str, Any] = {"title": facts.ci_title}
     if culprit.get("file"):
         file = _path_in_checkout(culprit["file"], root, roots)
         values = {"file": file, "line": culprit.get("line"), **values}
-    properties = ",".join(
-        f"{name}={_escape_property(str(value))}" for name, value in values.items() if value
-    )
-    text = entry["sentence"]
+    pairs = [f"{name}={_escape_property(str(value))}" for name, value in values.items() if value]
+    properties, text = ",".join(pairs), entry["sentence"]
     if culprit.get("call") and facts.holds_loop:
-        hold = f" {format_seconds(entry['hold_s'])} per request" if entry.get("hold_s") else ""
-        text = f"held{hold} by {culprit['call']}. {text}"
+        hold = f" for {format_seconds(entry['hold_s'])} per request" if entry.get("hold_s") else ""
+        text = f"{culprit['call']} holds the event loop{hold}. {text}"
     message = "\n".join(filter(None, (text, entry["remedy"])))
     return f"::{facts.ci_level} {properties}::{_escape_message(message)}"
 
@@ -127,12 +125,12 @@ def _escape_property(text: str) -> str:
 
 
 def _replace_unprintable(text: str) -> str:
-    """Without what moves a cursor, turns the writing direction or cannot be encoded."""
+    """Replace what moves a cursor, turns the writing direction or cannot be encoded."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _escape_markdown(value: Any) -> str:
-    """Text on one line in which no character means anything to Markdown or HTML."""
+    """Return one line in which no character means anything to Markdown or HTML."""
     text = " ".join(_replace_unprintable(str(value).replace("\n", " ")).split())
     return re.sub(r"[^\w\s/.,()=+%-]|_", lambda match: f"&#{ord(match[0])};", text)
 
@@ -170,23 +168,21 @@ def step_summary(data: Entry) -> str:
 
 
 def _summary_headline(data: Entry) -> str:
-    """One sentence: how many routes hold the loop or answer wrongly."""
+    """Return how many routes hold the loop or answer wrongly."""
     if data["trust"]["verdict"] == "untrusted":
         return "atonce: this run cannot be trusted, so it shows nothing"
     verdicts = [Verdict(entry["verdict"]) for entry in data["routes"]]
     holding = sum(VERDICTS[verdict].holds_loop for verdict in verdicts)
     wrong = verdicts.count(Verdict.WRONG_ANSWER)
-    text = (
-        f"atonce: {format_count(holding, 'route')} of {len(verdicts)}"
-        f" {'holds' if holding == 1 else 'hold'} the event loop"
-    )
+    verb, routes = "holds" if holding == 1 else "hold", format_count(holding, "route")
+    text = f"atonce: {routes} of {len(verdicts)} {verb} the event loop"
     return f"{text}, {format_count(wrong, 'route')} answered wrongly" if wrong else text
 
 
 def _describe_outcome(data: Entry) -> str:
-    """How far the run can be trusted, and how the gates came out."""
+    """Return how far the run can be trusted, and how the gates came out."""
     counts = Counter(gate["holds"] for gate in data["gates"])
-    names: dict[bool | None, str] = {False: "failed", None: "inconclusive", True: "held"}
+    names: dict[bool | None, str] = {False: "failed", None: "inconclusive", True: "passed"}
     gates = ", ".join(f"{counts[holds]} {name}" for holds, name in names.items() if counts[holds])
     state = "" if data["status"] == "complete" else f", {data['status']}"
     return f"Run: {data['trust']['verdict']}{state}. Gates: {gates or 'none'}."
@@ -195,7 +191,7 @@ def _describe_outcome(data: Entry) -> str:
 def _format_short_value(
     value: MetricValue, formatter: Callable[[float], str] = format_seconds
 ) -> str:
-    """Return a number in words, or its bounds; its interval stands elsewhere."""
+    """Return a number in words, or its bounds, without its interval."""
     if value.why:
         return "-"
     return format_metric_value(value, formatter).removeprefix("= ").partition(" [")[0]
@@ -216,23 +212,20 @@ def _format_neighbour(entry: Entry) -> str:
     kind, load = worst_neighbour(entry["neighbours"]), entry.get("neighbours_at")
     if not kind:
         return "-"
-    idle, loaded = (
-        _format_short_value(summary_value(entry["neighbours"][kind], key))
-        for key in ("idle_p90_s", "loaded_p90_s")
-    )
-    text = f"{idle} to {loaded}" + (f" @ {load_level(load)}" if load else "")
+    keys = "idle_p90_s", "loaded_p90_s"
+    values = [_format_short_value(summary_value(entry["neighbours"][kind], key)) for key in keys]
+    text = " to ".join(values) + (f" @ {load_level(load)}" if load else "")
     return text if kind == "async" else f"{text} ({kind})"
+
+
+def _format_served(entry: Entry) -> str:
+    return _format_short_value(route_value(entry, "served_at_once"), format_served_at_once)
 
 
 _SUMMARY_COLUMNS: tuple[Column[Entry], ...] = (  # `-` for what is not known
     Column("route", lambda entry: entry["route"]),
     Column("verdict", lambda entry: entry["verdict"]),
-    Column(
-        "served at once",
-        lambda entry: _format_short_value(
-            route_value(entry, "served_at_once"), format_served_at_once
-        ),
-    ),
+    Column("served at once", _format_served),
     Column("unloaded", lambda entry: _format_short_value(summary_value(entry, "service_s"))),
     Column("load", lambda entry: str(load_level(load)) if (load := top_load(entry)) else "-"),
     Column("p50", lambda entry: _format_top_quantile(entry, "p50_s")),
@@ -250,21 +243,17 @@ def _culprit_lines(entry: Entry) -> Iterator[str]:
         line = f":{culprit['line']}" if culprit.get("line") else ""
         place = _escape_markdown(f"{culprit['file']}{line}")
         share = culprit.get("share")
-        suffix = "" if share is None else f" ({format_share(share)} of the held time)"
+        suffix = "" if share is None else f" ({format_share(share)} of the time the loop is held)"
         yield f"{route}: <code>{call}</code> at <code>{place}</code>{suffix}"
     if entry["blame"] and remedy:
         yield f"{route}: {remedy}"
 
 
 def _describe_environment(data: Entry) -> str:
-    """On what machine, with what."""
+    """Return the run, the machine, and the versions of what matters."""
     facts = data["environment"]
     packages = {name: facts["packages"].get(name) for name in ("fastapi", "uvicorn")}
-    details = [
-        data["run"],
-        format_count(facts["cpus"], "CPU"),
-        f"Python {facts['python']}",
-        f"loop {facts['loop']}",
-        ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-    ]
-    return "; ".join(filter(None, details))
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    machine = f"{format_count(facts['cpus'], 'CPU')}; Python {facts['python']}"
+    text = f"{data['run']}; {machine}; loop {facts['loop']}"
+    return f"{text}; {versions}" if versions else text

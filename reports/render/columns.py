@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from reports.render.tones import WORD_TONES, colour_text
@@ -28,44 +29,52 @@ def terminal_table(
     columns: Sequence[Column[T]],
     rows: Iterable[T],
     width: int,
-    drop_order: Sequence[str] | None = None,
+    drop_order: Sequence[str],
     zeros_first: Sequence[str] = (),
 ) -> Table:
     """Build a table without lines that fits `width`.
 
     Columns that are empty in every row are left out. Where the rest does not fit, those of
-    `zeros_first` that are 0 in every row go first, then `drop_order`: by default numbers, from the
-    right.
+    `zeros_first` that are 0 in every row go; then headings take two lines; then `drop_order` goes.
     """
     rows = list(rows)
     texts = {column.title: [column.cell(row) for row in rows] for column in columns}
     shown = [column for column in columns if not rows or any(texts[column.title])]
-    if drop_order is None:
-        drop_order = [column.title for column in reversed(columns) if not column.is_text]
+    heads = {column.title: column.title for column in columns}
     all_zero = [title for title in zeros_first if set(texts[title]) == {"0"}]
+
+    def is_too_wide(*, may_wrap: bool = True) -> bool:
+        widths = [
+            _text_width([heads[column.title], *texts[column.title]], column.wraps and may_wrap)
+            for column in shown
+        ]
+        return sum(widths) + 2 * (len(widths) - 1) > width
+
     for title in (*all_zero, *drop_order):
-        if sum(_column_width(column, texts[column.title]) + 2 for column in shown) - 2 <= width:
-            break
-        shown = [column for column in shown if column.title != title]
+        if title not in all_zero and is_too_wide(may_wrap=False):
+            heads = {title: _break_title(title) for title in heads}
+        if is_too_wide():
+            shown = [column for column in shown if column.title != title]
+    if not any(" " in column.title for column in shown):
+        heads = {title: title for title in heads}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in shown:
-        table.add_column(
-            column.title, justify="left" if column.is_text else "right", no_wrap=not column.wraps
-        )
-    for number, row in enumerate(rows):
-        table.add_row(
-            *[
-                colour_text(texts[column.title][number], column.word(row) if column.word else "")
-                for column in shown
-            ]
-        )
+        justify: JustifyMethod = "left" if column.is_text else "right"
+        table.add_column(heads[column.title], justify=justify, no_wrap=not column.wraps)
+    for row, *cells in zip(rows, *(texts[column.title] for column in shown), strict=True):
+        words = [column.word(row) if column.word else "" for column in shown]
+        table.add_row(*map(colour_text, cells, words))
     return table
 
 
-def _column_width(column: Column[T], texts: Iterable[str]) -> int:
-    """Return the length of its longest text or, where it wraps, of its longest word."""
-    words = [column.title, *texts]
-    return max(len(part) for text in words for part in (text.split() if column.wraps else [text]))
+def _break_title(title: str) -> str:
+    first, _, rest = title.partition(" ")
+    return f"{first}\n{rest or ' '}"  # all have two lines: rich would move one to the bottom
+
+
+def _text_width(texts: Iterable[str], by_word: bool) -> int:  # noqa: FBT001
+    """Return the length of the longest line or word."""
+    return max(len(part) for text in texts for part in text.split(None if by_word else "\n"))
 
 
 def markdown_table(

@@ -4,11 +4,11 @@ The forms stand in `GUIDE`; numbers, limits and verdicts are measured. What a ru
 left out, and advice that the measurement contradicts is withheld.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from reports.checks.model import TrustLevel
 from reports.formatting import format_count, format_served_at_once, format_with_interval
@@ -19,6 +19,9 @@ from reports.verdicts.findings import decide_verdict
 from reports.verdicts.neighbours import FULL_CORE
 from results.schema import Scenario
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Advice(StrEnum):
@@ -76,8 +79,6 @@ GUIDE: dict[str, tuple[GuideForm, ...]] = {
         _mistake(_INLINE, "a password hash", "broken-async hash"),
     ),
 }
-
-_NO_ADVICE = (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +139,8 @@ def _build_row(report: Report, question: str, form: GuideForm) -> GuideRow | Non
 
 def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
     """Return whether the verdict agrees: a mistake holds the event loop, and nothing else may."""
-    if verdict in _NO_ADVICE:
-        return False
-    return (verdict in LOOP_VERDICTS) == (advice is Advice.MISTAKE)
+    is_clear = verdict not in {Verdict.UNTRUSTED, Verdict.WRONG_ANSWER}
+    return is_clear and (verdict in LOOP_VERDICTS) == (advice is Advice.MISTAKE)
 
 
 def _describe_limit(route: RouteMetrics, cpu: float | None, verdict: Verdict) -> str:
@@ -152,30 +152,28 @@ def _describe_limit(route: RouteMetrics, cpu: float | None, verdict: Verdict) ->
     return f"{limit}, but one core is full" if is_full else limit
 
 
-def group_by_question(rows: tuple[GuideRow, ...]) -> dict[str, list[GuideRow]]:
-    """Group rows by what is called, in their order."""
-    groups: dict[str, list[GuideRow]] = {}
-    for row in rows:
-        groups.setdefault(row.question, []).append(row)
+def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Group items by a key, in their order."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 
 def group_by_form(rows: Iterable[GuideRow]) -> list[list[GuideRow]]:
     """Group rows that share question, advice and form, in their order."""
-    groups: dict[tuple[str, ...], list[GuideRow]] = {}
-    for row in rows:
-        groups.setdefault((row.question, row.advice or "", row.form), []).append(row)
-    return list(groups.values())
+    return list(group_by(rows, lambda row: (row.question, row.advice, row.form)).values())
 
 
-def summarise_guide(rows: tuple[GuideRow, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def summarise_guide(rows: Iterable[GuideRow]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Return the guide in short: what is called, and per form its advice and what it serves."""
-    known_rows = tuple(row for row in rows if row.served_at_once is not None)
-    for question, group in group_by_question(known_rows).items():
+    known_rows = [row for row in rows if row.served_at_once is not None]
+    for question, group in group_by(known_rows, lambda row: row.question).items():
         lines = []
         for form in group_by_form(group):
-            served = ", ".join(
+            served = [
                 f"{row.what} {format_served_at_once(row.served_at_once or 0)}" for row in form
-            )
-            lines.append((form[0].advice or "unclear", f"{form[0].form}: {served} at once"))
+            ]
+            text = f"{form[0].form}: {', '.join(served)} at once"
+            lines.append((form[0].advice or "unclear", text))
         yield f"You call {question}", lines

@@ -8,7 +8,13 @@ from pathlib import PurePath
 
 from rich.table import Table
 
-from reports.formatting import format_estimate, format_seconds, format_served_at_once, format_share
+from reports.formatting import (
+    format_change,
+    format_estimate,
+    format_seconds,
+    format_served_at_once,
+    format_share,
+)
 from reports.gates.metrics import load_level
 from reports.model import Report
 from reports.render.columns import Column, terminal_table
@@ -18,6 +24,8 @@ from reports.verdicts.model import LevelEvidence
 from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
+_WIDE_TERMINAL = 140  # columns; on a narrower one the culprit's line needs the room of these
+_WIDE_COLUMNS = ("neighbour p90", "mean", "users")
 _Row = tuple[Finding, Diagnosis]
 
 
@@ -36,9 +44,7 @@ def _measured(cell: Callable[[Diagnosis, LevelEvidence], str]) -> Callable[[_Row
 DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
-    Column(
-        "unloaded", _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean))
-    ),
+    Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded_mean))),
     Column("users", _measured(lambda _, top: str(top.metrics.users))),
     Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
@@ -54,7 +60,10 @@ def build_doctor_table(report: Report, width: int) -> Table:
     rows = [
         row for row in examined_findings(report.findings) if not row[1].evidence.entry.is_unreached
     ]
-    return terminal_table(DOCTOR_COLUMNS, rows, width)
+    is_wide = width >= _WIDE_TERMINAL
+    columns = [item for item in DOCTOR_COLUMNS if is_wide or item.title not in _WIDE_COLUMNS]
+    drop_order = (*_WIDE_COLUMNS, "unloaded", "served at once")
+    return terminal_table(columns, rows, width, drop_order)
 
 
 def format_verdict(finding: Finding, diagnosis: Diagnosis) -> str:
@@ -70,7 +79,7 @@ def format_served(diagnosis: Diagnosis) -> str:
 
 
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
-    """p90, idle and loaded, of the neighbour that waits longest.
+    """Return the p90s of the neighbour that waits longest.
 
     With its load where that is not the row's, and its kind where that is not `async`.
     """
@@ -78,7 +87,7 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     if not neighbours:
         return "-"
     worst = max(neighbours.values(), key=lambda item: item.loaded.low if item.loaded else 0.0)
-    text = f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}"
+    text = format_change(worst.idle, worst.loaded)
     top = diagnosis.evidence.top
     if top is None or load.get("users") != top.metrics.users:
         text += f" @ {load_level(load)}"
@@ -86,11 +95,11 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
 
 
 def _format_culprit(diagnosis: Diagnosis) -> str:
-    """Return the worst culprit's line and call, with the last two parts of its path."""
+    """Return the worst culprit's line and call; the finding above the table has its whole path."""
     if not diagnosis.culprits:
         return ""
     worst = diagnosis.culprits[0]
-    return f"{'/'.join(PurePath(worst.file).parts[-2:])}:{worst.line} {worst.call}".strip()
+    return f"{PurePath(worst.file).name}:{worst.line} {worst.call}".strip()
 
 
 def finding_lines(report: Report) -> Iterator[str]:
@@ -124,9 +133,8 @@ def unexamined_lines(report: Report) -> Iterator[str]:
         names = [entry.route for entry in unreached if entry.unmeasured == reason]
         more = len(names) - _MAX_NAMED_ROUTES
         rest = f" and {more} more" if more > 0 else ""
-        yield (
-            f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest}"
-        )
+        named = ", ".join(names[:_MAX_NAMED_ROUTES])
+        yield f"not examined: {len(names)}, {reason}: {named}{rest}"
     for entry in entries:
         yield from (f"note: {entry.route}: {note}" for note in entry.notes)
     if report.background:

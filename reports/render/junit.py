@@ -20,10 +20,9 @@ TRUST_CASE_NAME = "run is trusted"
 def build_junit(data: Entry, *, strict: bool) -> bytes:
     """Build the document; `strict`: borderline gates are inconclusive, suspect runs not trusted."""
     data = apply_strict(data) if strict else data
-    duration = (
-        {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
-    )
-    suite = ET.Element("testsuite", {"name": "atonce", **duration})
+    suite = ET.Element("testsuite", name="atonce")
+    if data.get("seconds_total") is not None:
+        suite.set("time", f"{data['seconds_total']:.3f}")
     properties = ET.SubElement(suite, "properties")
     for entry in data["routes"]:
         for name, value in _route_properties(entry):
@@ -35,9 +34,8 @@ def build_junit(data: Entry, *, strict: bool) -> bytes:
     for entry in sort_worst_first(data) if not data["gates"] else ():
         test_case = _add_test_case(suite, "routes", entry["route"])
         verdict_text = _strip_forbidden(f"{entry['verdict']}: {entry['sentence']}")
-        _set_outcome(
-            test_case, None if entry["verdict"] in {"unknown", "untrusted"} else True, verdict_text
-        )
+        is_known = entry["verdict"] not in {"unknown", "untrusted"}
+        _set_outcome(test_case, is_known or None, verdict_text)
         ET.SubElement(test_case, "system-out").text = verdict_text
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
@@ -68,24 +66,22 @@ def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...])
 
 
 def _add_test_case(suite: ET.Element, group: str, name: str) -> ET.Element:
-    return ET.SubElement(
-        suite, "testcase", classname=f"atonce.{group}", name=_strip_forbidden(name)
-    )
+    names = {"classname": f"atonce.{group}", "name": _strip_forbidden(name)}
+    return ET.SubElement(suite, "testcase", names)
 
 
 # FBT001: the outcome is a value, not a switch
 def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None:  # noqa: FBT001
     """Mark a case as skipped or failed; one that holds needs no mark."""
     if holds is not True:
-        ET.SubElement(
-            test_case, "skipped" if holds is None else "failure", message=_strip_forbidden(text)
-        )
+        tag = "skipped" if holds is None else "failure"
+        ET.SubElement(test_case, tag, message=_strip_forbidden(text))
 
 
 def _route_properties(entry: Entry) -> list[tuple[str, str]]:
     """Return a route's quantiles at its highest level, in seconds, and its share of errors."""
     load = top_load(entry)
-    values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
+    values = {name: summary_value(load, name) for name in ("p50_s", "p95_s", "p99_s")}
     values |= {"errors": load_value("errors", entry, load)} if load else {}
     return [
         (f"{entry['route']} {name}", f"{metric.low:.6g}")

@@ -4,11 +4,12 @@ All requests of a load are counted, so that none can vanish; rates and latencies
 window.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from reports.formatting import format_count, format_estimate, format_number, format_seconds
-from reports.metrics.model import CellCounts, CrowdMetrics, RouteMetrics, RunMetrics, UnfinishedCell
+from reports.metrics.model import CellCounts, CrowdMetrics, RunMetrics, UnfinishedCell
 from reports.render.columns import Column
 from reports.render.tones import OVERLOADED
 from reports.stats.quantiles import LatencyStats
@@ -74,30 +75,22 @@ DROP_ORDER = (
 def build_load_rows(run_metrics: RunMetrics, verdicts: Mapping[str, str]) -> list[LoadRow]:
     """Return one row per measured load; `verdicts` by variant note the top crowd."""
     counts = {counts.cell: counts for counts in run_metrics.cell_counts}
-    return [
-        LoadRow(route.route, load, counts[cell], rate, latency, note)
-        for route in run_metrics.routes
-        for cell, load, rate, latency, note in _measured_loads(
-            route, verdicts.get(route.variant, "")
-        )
-    ]
-
-
-def _measured_loads(
-    route: RouteMetrics, verdict: str
-) -> Iterator[tuple[str, str, str, Latencies | None, str]]:
-    """Cell, load, rate, latencies and note of everything that was measured of one route."""
-    for burst in route.bursts:
-        repeat = burst.cell.rpartition("/")[2].partition("~")[2] or "1"
-        label = f"burst of {burst.size}{repeat_label(int(repeat))}"
-        yield burst.cell, label, "-", burst.latency, ""
-    for level in route.levels:
-        note = verdict if level is route.top_level and verdict not in NO_NOTE_VERDICTS else ""
-        label = format_count(level.users, "user") + repeat_label(level.repeat)
-        yield level.cell, label, format_number(level.throughput), level, note
-    for load in route.open_loads:
-        note = OVERLOADED if load.overloaded else ""
-        yield load.cell, load_label(load), format_number(load.throughput), load.latency, note
+    rows: list[LoadRow] = []
+    for route in run_metrics.routes:
+        new_row, verdict = partial(LoadRow, route.route), verdicts.get(route.variant, "")
+        for burst in route.bursts:
+            repeat = burst.cell.rpartition("/")[2].partition("~")[2] or "1"
+            label = f"burst of {burst.size}{repeat_label(int(repeat))}"
+            rows.append(new_row(label, counts[burst.cell], "-", burst.latency, ""))
+        for level in route.levels:
+            note = verdict if level is route.top_level and verdict not in NO_NOTE_VERDICTS else ""
+            label = format_count(level.users, "user") + repeat_label(level.repeat)
+            rate = format_number(level.throughput)
+            rows.append(new_row(label, counts[level.cell], rate, level, note))
+        for load in route.open_loads:
+            note, rate = OVERLOADED if load.overloaded else "", format_number(load.throughput)
+            rows.append(new_row(load_label(load), counts[load.cell], rate, load.latency, note))
+    return rows
 
 
 def describe_unfinished(unfinished: UnfinishedCell) -> str:
@@ -105,10 +98,8 @@ def describe_unfinished(unfinished: UnfinishedCell) -> str:
     head = f"not measured to its end: {unfinished.cell}"
     if not unfinished.planned:
         return f"{head}: it was never started"
-    never = unfinished.planned - unfinished.sent
-    return (
-        f"{head}: {unfinished.sent:,} sent, {unfinished.answered:,} answered,"
-        f" {unfinished.sent - unfinished.answered:,} still in flight"
-        f"{f', {never:,} never sent' if never > 0 else ''} when it stopped after"
-        f" {format_seconds(unfinished.seconds)}"
-    )
+    sent, answered = unfinished.sent, unfinished.answered
+    never_sent = unfinished.planned - sent
+    text = f"{head}: {sent:,} sent, {answered:,} answered, {sent - answered:,} still in flight"
+    text += f", {never_sent:,} never sent" if never_sent > 0 else ""
+    return f"{text} when it stopped after {format_seconds(unfinished.seconds)}"

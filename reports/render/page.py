@@ -5,7 +5,7 @@ with its numbers in a table, so that nothing hangs on colour, script or network.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reports import formatting
-from reports.claims.model import EvaluatedClaim
 from reports.model import Report, format_outcomes, order_findings
 from reports.render import tables
 from reports.render.charts import CHARTS, LESSON_CHARTS, ChartTable, card, svg
 from reports.render.charts.style import variant_style
-from reports.render.decision_guide import build_guide, group_by_question
+from reports.render.decision_guide import build_guide, group_by
 from reports.render.doctor_table import format_served, format_verdict
 from reports.render.load_table import (
     LOAD_COLUMNS,
@@ -58,13 +57,9 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    functions = (describe_unfinished, variant_style, claim_bars, format_served, format_verdict)
-    environment.globals.update(
-        {name: getattr(formatting, name) for name in _FORMATTERS},
-        tables=tables,
-        words_by_tone=words_by_tone(),
-        **{function.__name__: function for function in functions},
-    )
+    functions = describe_unfinished, variant_style, claim_bars, format_served, format_verdict
+    environment.globals |= {name: getattr(formatting, name) for name in _FORMATTERS}
+    environment.globals |= {function.__name__: function for function in functions}
     environment.filters["inline_code"] = inline_code
     run, findings = report.run_metrics.run, order_findings(report)
     verdicts = {finding.route.variant: finding.verdict for finding in findings}
@@ -84,9 +79,11 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
             for finding in reversed(findings)
             if run.command == "reproduce" or finding.verdict not in NO_NOTE_VERDICTS
         ],
-        statements=_group_by_section(report.claims),
+        statements=group_by(report.claims, lambda item: item.claim.source.partition(";")[0]),
         tally=format_outcomes(report),
-        guide=group_by_question(build_guide(report)),
+        guide=group_by(build_guide(report), lambda row: row.question),
+        tables=tables,
+        words_by_tone=words_by_tone(),
         load_columns=load_columns,
         compared=compare_with_async(report.run_metrics),
         loads=loads,
@@ -102,44 +99,31 @@ def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str
         for entry in report.run_metrics.run.routes
         if entry.skipped or entry.is_unreached
     }
-    findings = [
-        row
-        for row in reversed(examined_findings(report.findings))
-        if row[0].route.route not in reasons
-    ]
-    cards = [
-        (*row, _card_chart(*row, f"card-{number}") if number <= MAX_CARD_CHARTS else None)
-        for number, row in enumerate(findings, 1)
-    ]
+    worst_first = reversed(examined_findings(report.findings))
+    rows = [row for row in worst_first if row[0].route.route not in reasons]
+    cards = [(*row, _card_chart(*row, number)) for number, row in enumerate(rows, 1)]
     return {"findings": cards, "skipped": reasons, "gates": gates}
 
 
-def _card_chart(finding: Finding, diagnosis: Diagnosis, stem: str) -> Markup | None:
-    """Draw the card's chart; none for healthy routes and for what was not measured."""
-    figure = None if finding.verdict in NO_CHART_VERDICTS else card.draw_card(diagnosis)
-    if not figure:
+def _card_chart(finding: Finding, diagnosis: Diagnosis, number: int) -> Markup | None:
+    """Draw the card's chart; none for healthy routes, for what was not measured, and for many."""
+    if number > MAX_CARD_CHARTS or finding.verdict in NO_CHART_VERDICTS:
+        return None
+    if not (figure := card.draw_card(diagnosis)):
         return None
     title = f"{finding.route.route} is {finding.verdict}"
-    # Safe, as in `_page_charts`
-    return Markup(  # noqa: S704
-        svg.render_inline(figure, stem, title, card.describe_card(diagnosis))
-    )
+    return _inline_chart(figure, f"card-{number}", title, card.describe_card(diagnosis))
 
 
-def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[EvaluatedClaim]]:
-    """Return the claims by their section of the lesson, or the first of several."""
-    sections: dict[str, list[EvaluatedClaim]] = {}
-    for evaluated in claims:
-        sections.setdefault(evaluated.claim.source.partition(";")[0], []).append(evaluated)
-    return sections
+def _inline_chart(figure: Any, stem: str, title: str, description: str) -> Markup:
+    # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
+    return Markup(svg.render_inline(figure, stem, title, description))  # noqa: S704
 
 
 def claim_bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:
     """Return a claim's bars: labels, numbers as text, lengths in per cent of the longest."""
-    max_value = max(value for _, value in values) or 1
-    return [
-        (label, formatting.format_number(value), 100 * value / max_value) for label, value in values
-    ]
+    longest = max(value for _, value in values) or 1
+    return [(label, formatting.format_number(x), 100 * x / longest) for label, x in values]
 
 
 def inline_code(text: str) -> Markup:
@@ -149,7 +133,7 @@ def inline_code(text: str) -> Markup:
 
 
 def _page_charts(report: Report) -> Iterator[_PageChart]:
-    """Every chart, drawn; described by the verdicts' sentences or, for single claims, by theirs."""
+    """Draw every chart; the verdicts' sentences describe it, or those of single claims."""
     run_metrics, command = report.charted_metrics, report.run_metrics.run.command
     sentences = [finding.sentence for finding in report.findings]
     if command == "claims":
@@ -165,10 +149,7 @@ def _page_charts(report: Report) -> Iterator[_PageChart]:
         title, figure = chart.title(run_metrics), chart.draw(run_metrics)
         table, is_expected = chart.table(run_metrics), chart in LESSON_CHARTS
         if not isinstance(figure, str):
-            # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
-            svg_markup = Markup(  # noqa: S704
-                svg.render_inline(figure, chart.stem, title, description)
-            )
-            yield _PageChart(chart.stem, chart.caption, svg_markup, "", table)
+            picture = _inline_chart(figure, chart.stem, title, description)
+            yield _PageChart(chart.stem, chart.caption, picture, "", table)
         elif command == "reproduce" and is_expected:
             yield _PageChart(chart.stem, chart.caption, None, figure, table)

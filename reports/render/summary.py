@@ -60,7 +60,7 @@ def build_summary(report: Report) -> dict[str, Any]:
 
 
 def _pick(source: object, names: str, suffix: str = "") -> dict[str, Any]:
-    """Attributes by name, such as "mean p50"; the suffix is the unit of their keys."""
+    """Return attributes by name, such as "mean p50"; the suffix is the unit of their keys."""
     return {f"{name}{suffix}": getattr(source, name) for name in names.split()}
 
 
@@ -70,15 +70,9 @@ def _finite_ends(limit: Iterable[float]) -> list[float | None]:
 
 
 def _goal_entry(goal: Goal) -> dict[str, Any]:
-    """One goal: the measured value must lie in `limit`, which surrounds the expected one."""
-    return {
-        "expression": goal.name,
-        "limit": [goal.low, goal.high],
-        "actual": goal.measured,
-        "holds": goal.is_met,
-        "truth": goal.truth,
-        "off": goal.relative_error,
-    }
+    """Return one goal; it is met if the measured value lies in `limit`."""
+    entry = {"expression": goal.name, "limit": [goal.low, goal.high], "actual": goal.measured}
+    return {**entry, "holds": goal.is_met, "truth": goal.truth, "off": goal.relative_error}
 
 
 def check_entry(check: Check) -> dict[str, Any]:
@@ -145,33 +139,28 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _restarts_entry(repeated_value: RepeatedValue) -> dict[str, Any]:
-    """One number of the largest crowd, restart by restart; an interval of five and more."""
+    """Return one number of the largest crowd, restart by restart; an interval of five and more."""
     low, high = repeated_value.interval or (None, None)
-    return {
-        "values": list(repeated_value.values),
-        "low": low,
-        "high": high,
-        **_pick(repeated_value, "estimate variation"),
-    }
+    entry = {"values": list(repeated_value.values), "low": low, "high": high}
+    return {**entry, **_pick(repeated_value, "estimate variation")}
 
 
 def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
     """Return a variant under conditions of its own; `whole`: all requests of its largest crowd."""
-    fairness, whole = route.top_level.fairness if route.top_level else None, None
-    if fairness:
-        whole = {
+    fairness = route.top_level.fairness if route.top_level else None
+    return {
+        **_pick(route, "variant route served_at_once"),
+        "service_s": route.unloaded_mean,
+        "levels": [_level_entry(level) for level in route.levels],
+        "whole": fairness
+        and {
             **_latency_entry(fairness.latency),
             "answers": list(fairness.answers_per_user),
             "longest_waits_s": list(fairness.longest_waits),
             "count": fairness.latency.count,
             "predicted_mean_s": fairness.predicted_mean,
             "starved": fairness.starved_users,
-        }
-    return {
-        **_pick(route, "variant route served_at_once"),
-        "service_s": route.unloaded_mean,
-        "levels": [_level_entry(level) for level in route.levels],
-        "whole": whole,
+        },
     }
 
 
@@ -191,7 +180,6 @@ def _level_entry(level: CrowdMetrics) -> dict[str, Any]:
 
 
 def _breakdown_entry(breakdown: LatencyBreakdown) -> dict[str, Any]:
-    """Where the mean latency went."""
     parts = _pick(breakdown, "lag before_app for_thread served to_be_sent timer", "_s")
     return {**parts, **_pick(breakdown, "known count")}
 
@@ -223,29 +211,24 @@ def _open_load_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 
 
 def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
-    """Return the load's sends on ideal places, in order, compared with their `done - sent`.
-
-    U, the unfairness, is measured / replayed.
-    """
-    replay = load.replay_result
+    """Compare the load with a replay on ideal places; unfairness is measured / replayed."""
+    replay, estimate = load.replay_result, load.concurrency_estimate
     entry = {
-        "places_from": load.concurrency_estimate.source,
-        "places_at_least": load.concurrency_estimate.at_least,
+        "places_from": estimate.source,
+        "places_at_least": estimate.at_least,
         "starved_connections": load.starved_share,
     }
     if not replay:
         return {**entry, "places": None, "model": None}
-    values = {
-        kind: {
-            f"{name}_s": value if replay.has_support(name) else None
-            for name, value in numbers.items()
-        }
-        for kind, numbers in _pick(replay, "measured replayed").items()
-    }
+
+    def supported(values: Mapping[str, float]) -> dict[str, float | None]:
+        return {f"{name}_s": x if replay.has_support(name) else None for name, x in values.items()}
+
     return {
         **entry,
         **_pick(replay, "places model count drained mean_ratio completion_error is_unfair"),
-        **values,
+        "measured": supported(replay.measured),
+        "replayed": supported(replay.replayed),
         "service_s": replay.service_time,
         "way_s": replay.http_overhead,
         "unfairness": {name: replay.unfairness(name) for name in replay.measured},
@@ -254,13 +237,10 @@ def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 
 
 def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
-    """Mean, quantiles and longest; of queued requests the doubt of each; an open end is null."""
+    """Return mean, quantiles and longest; of queued requests with intervals; an open end is null."""
     values: dict[str, Any] = {}
-    for name, estimate in {
-        "mean": latency.mean,
-        **latency.quantiles,
-        "max": latency.longest,
-    }.items():
+    estimates = {"mean": latency.mean, **latency.quantiles, "max": latency.longest}
+    for name, estimate in estimates.items():
         values |= _estimate_entry(name, estimate)
         if estimate and estimate.beyond is not None:
             values[f"{name}_interval_s"] = _finite_ends(estimate.interval or ()) or None
@@ -269,7 +249,7 @@ def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
 
 
 def _estimate_entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
-    """`p99_s` and, where only a bound is known, `p99_at_least_s`."""
+    """Return `p99_s` and, where only a bound is known, `p99_at_least_s`."""
     if estimate is None or estimate.exact is not None:
         return {f"{name}_s": estimate.exact if estimate else None}
     upper_bound = {f"{name}_at_most_s": estimate.high} if math.isfinite(estimate.high) else {}
@@ -277,19 +257,15 @@ def _estimate_entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
 
 
 def _burst_entry(route: RouteMetrics) -> dict[str, Any] | None:
-    """One burst: how many, when the last was answered, and at how many moments they were."""
+    """Return one burst: its size, its last answer, and at how many moments answers came."""
     burst = route.first_burst
     if not burst or not all(map(math.isfinite, burst.done)):
         return None
-    return {
-        "size": burst.size,
-        "last_answer_s": max(burst.done),
-        "answer_moments": burst.count_answer_steps(route.unloaded_mean),
-    }
+    steps = burst.count_answer_steps(route.unloaded_mean)
+    return {"size": burst.size, "last_answer_s": max(burst.done), "answer_moments": steps}
 
 
 def _neighbour_entries(neighbours: Mapping[str, NeighbourMetrics]) -> dict[str, Any]:
-    """Return the neighbours by kind, idle and loaded."""
     return {
         kind: {
             **_estimate_entry("idle_p90", neighbour.idle),
@@ -302,20 +278,12 @@ def _neighbour_entries(neighbours: Mapping[str, NeighbourMetrics]) -> dict[str, 
 
 
 def _claim_entry(evaluated: EvaluatedClaim) -> dict[str, Any]:
-    bars = [{"label": label, "value": value} for label, value in evaluated.result.bars]
-    return {
-        **_pick(evaluated.claim, "id sentence source"),
-        **_pick(evaluated.result, "predicted measured why"),
-        "verdict": evaluated.result.outcome,
-        "bars": bars,
-    }
+    claim, result = evaluated.claim, evaluated.result
+    bars = [{"label": label, "value": value} for label, value in result.bars]
+    entry = {**_pick(claim, "id sentence source"), **_pick(result, "predicted measured why")}
+    return {**entry, "verdict": result.outcome, "bars": bars}
 
 
 def _guide_entry(row: GuideRow) -> dict[str, Any]:
-    """One form of the decision guide; of an untrusted run without numbers."""
-    return {
-        "you_call": row.question,
-        "with": row.what,
-        **_pick(row, "form advice variant users served_at_once limit verdict"),
-        "served_at_once_interval": row.interval,
-    }
+    entry = {"you_call": row.question, "with": row.what, "served_at_once_interval": row.interval}
+    return {**entry, **_pick(row, "form advice variant users served_at_once limit verdict")}

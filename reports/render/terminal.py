@@ -21,14 +21,13 @@ from reports.render.load_table import (
     build_load_rows,
     describe_unfinished,
 )
-from reports.render.tables import GOAL_COLUMNS, ROUTE_COLUMNS
+from reports.render.tables import GOAL_COLUMNS, ROUTE_COLUMNS, ROUTE_DROP_ORDER
 from reports.render.tones import colour_text, terminal_colour
 from reports.verdicts.load_sentences import compare_with_async
 from results.run_info import RunInfo
 from results.schema import Status, is_experiment
 
 _MAX_TEXT_WIDTH = 100  # columns of running text, in a wider terminal as well
-_CODE_INDENT = " " * 6  # lines that begin so are never wrapped
 _MAX_PROBLEMS = 8
 # spaces at which no line ends: before a unit, and within a route
 _NO_BREAK = re.compile(r"(?<=\d) (?=(?:%|ms\b|s\b|req/s))|(?<=[A-Z]) (?=/)")
@@ -86,9 +85,9 @@ def _print_lesson(report: Report, console: Console) -> None:
 
 
 def _print_text(console: Console, text: str, coloured_word: str = "") -> None:
-    """Print one paragraph, wrapped with a hanging indent."""
+    """Print one paragraph, wrapped with a hanging indent; code, indented by six, is never wrapped."""
     indent = text[: len(text) - len(text.lstrip())]
-    is_code = text.startswith(_CODE_INDENT)
+    is_code = text.startswith(" " * 6)
     lines = textwrap.wrap(
         _NO_BREAK.sub("\N{NO-BREAK SPACE}", text),
         10_000 if is_code else min(console.width, _MAX_TEXT_WIDTH),
@@ -122,7 +121,7 @@ def _incomplete_reasons(run: RunInfo) -> Iterator[str]:
 
 def routes_table(report: Report, width: int) -> Table:
     """Build the table with one row per route."""
-    return terminal_table(ROUTE_COLUMNS, order_findings(report), width)
+    return terminal_table(ROUTE_COLUMNS, order_findings(report), width, ROUTE_DROP_ORDER)
 
 
 def _claims_table(report: Report) -> Table:

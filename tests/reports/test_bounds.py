@@ -217,7 +217,7 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
         assert result.holds is (p90 < 0.05), what
         assert result.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
     assert seen.top
-    shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
+    shown = f"{format_seconds(IDLE).removesuffix(' ms')} -> {format_seconds(p90)}"
     assert doctor_cell("neighbour p90", seen) == shown + (
         "" if at == {"users": seen.top.metrics.users} else f" @ {level}"
     ), what
@@ -237,7 +237,7 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     seen = exam(0.1, look(8, 80), pool, alone=0.97)
     data = run(route(**entry_of(seen)))
     assert evaluate_gate(parse_gate("neighbour_p90 < 50ms"), data).actual == 0.161
-    assert doctor_cell("neighbour p90", seen) == "1.50 ms -> 161 ms (def)"
+    assert doctor_cell("neighbour p90", seen) == "1.50 -> 161 ms (def)"
     assert "1.50 ms to 161 ms &#64; 64u (def)" in step_summary(data)
 
 

@@ -101,7 +101,7 @@ def test_the_step_summary_says_the_worst_first() -> None:
     rows, _ = read(text)
     assert text.startswith(
         "## atonce&#58; 1 route of 3 holds the event loop\n\n"
-        "Run&#58; trusted. Gates&#58; 1 failed, 1 inconclusive, 1 held."
+        "Run&#58; trusted. Gates&#58; 1 failed, 1 inconclusive, 1 passed."
     )
     assert [row[:2] for row in rows[1:3]] == [
         ["p99(GET /checkout) < 1ms", "fails"],
@@ -121,7 +121,7 @@ def test_the_step_summary_says_the_worst_first() -> None:
     ]
     assert [row[2] for row in rows[6:]] == [">= 64", "10"]
     assert (
-        "<code>time.sleep</code> at <code>shop/main.py&#58;42</code> (98 % of the held time)"
+        "<code>time.sleep</code> at <code>shop/main.py&#58;42</code> (98 % of the time the loop is held)"
         in text
     )
     assert (
@@ -186,8 +186,8 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     annotations = create_annotations(data, GITHUB)
     assert annotations == [
         (
-            "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per "
-            "request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it."
+            "::error file=shop/main.py,line=42,title=Blocks the event loop::time.sleep holds the "
+            "event loop for 100 ms per request. It serves 1.%0AAwait it:%0A100 %25 of it."
         ),
         "::error title=Answers wrongly::50 %25 wrong.",
         (

@@ -198,5 +198,5 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
             ),
         )
     )
-    assert "One running app: its routes" in outside
+    assert "One running app, whose routes" in outside
     assert "with a watchdog inside" not in outside

@@ -19,7 +19,7 @@ def _max_slowdown(route: RouteMetrics) -> float:
 
 
 def _find_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
-    """Return the routes whose neighbours were measured, the one that harms most first."""
+    """Return the routes whose neighbours were measured, the one that slows them most first."""
     return sorted(filter(_max_slowdown, run_metrics.routes), key=_max_slowdown, reverse=True)
 
 
@@ -72,12 +72,8 @@ def _draw_dumbbell(
         return ()
     idle, loaded = neighbour.idle.low, neighbour.loaded.low
     axes.plot([idle, loaded], [y, y], color=colour, linewidth=2, alpha=0.75)
-    hollow: dict[str, Any] = {
-        "markerfacecolor": "none",
-        "markeredgecolor": colour,
-        "markeredgewidth": 1.6,
-    }
-    axes.plot([idle], [y], marker="o", markersize=8, **hollow)
+    edge: dict[str, Any] = {"markeredgecolor": colour, "markeredgewidth": 1.6}
+    axes.plot([idle], [y], marker="o", markersize=8, markerfacecolor="none", **edge)
     marker = "o" if neighbour.loaded.exact else ">"
     axes.plot([loaded], [y], marker=marker, markersize=8, color=colour)
     text = (

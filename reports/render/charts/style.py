@@ -23,9 +23,7 @@ from reports.stats.quantiles import Estimate
 from results.schema import Variant
 
 INK = "#10100f"
-THEME: dict[
-    Any, Any
-] = {  # what a figure is drawn under: text is ink, and small unless it says otherwise
+THEME: dict[Any, Any] = {  # of every figure: text is ink, and small unless it says otherwise
     "text.parse_math": False,  # a dollar in a route's name is a dollar
     "text.color": INK,
     "font.size": 8.5,
