@@ -60,7 +60,7 @@ def _check_machine(cell: MeasuredCell, limit: float | None) -> Iterator[Check]:
     meaning = f"{subject} stopped its processes in {{}} of the periods"
     yield Check(title, value, 0.01, 0.05, meaning, _cpu_advice(limit), unknown=unknown)
     if health.duration < MIN_WINDOW_SECONDS:
-        unknown = f"{format_seconds(health.duration)} are too short to measure it"
+        unknown = f"{format_seconds(health.duration)} is too short to measure it"
     title, value, most = "V10 other processes", health.other_cpu, 1.0 if cell.is_doctor else 0.30
     meaning = "processes other than generator and target used {} of all cores"
     yield Check(title, value, 0.10, most, meaning, advice, unknown=unknown)

@@ -227,7 +227,7 @@ class TrustReport:
         )
         made = sum(not check.is_informational for check in self.checks) - unknown
         rest = f", {unknown} not possible here" if unknown else ""
-        return f"{passed} of {format_count(made, 'check')} passed{rest}"
+        return f"{passed:,} of {format_count(made, 'check')} passed{rest}"
 
 
 def worst_trust_level(checks: Iterable[Check]) -> TrustLevel:

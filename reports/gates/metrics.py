@@ -35,7 +35,7 @@ class MetricValue:
     interval: tuple[float, float] | None = None
     level: GateLevel | None = None
     why: str = ""
-    unqueued_users: int = 0  # users for whom nothing queued, where that bounds the number
+    unqueued_users: int = 0  # users at which nothing queued, where that bounds the number
 
 
 def format_metric_value(value: MetricValue, format_value: Callable[[float], str]) -> str:

@@ -158,7 +158,7 @@ def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function
     yield (
-        f"{worst.file}:{worst.line} holds it {format_share(worst.share)} of that time: {by},"
+        f"{worst.file}:{worst.line} takes {format_share(worst.share)} of the held time: {by},"
         f" {format_seconds(worst.median)} or more at a time."
     )
     if diagnosis.holds_per_request is not None:

@@ -207,13 +207,13 @@ def _match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
     elif (stats.executor_waiting or 0.0) > MIN_QUEUE and executor:
         waiting, size, verdict = stats.executor_waiting, executor, Verdict.EXECUTOR_POOL
         what = f"calls waited for one of the executor's {executor} threads"
-        advice = "a `def` twin of the route: it reaches 40"
+        advice = "a plain def twin of the route: it reaches 40"
     elif (stats.pool_waiting or 0.0) > MIN_QUEUE and stats.pool_threads:
         waiting, size, verdict = stats.pool_waiting, int(stats.pool_threads), Verdict.POOL_LIMITED
         what, advice = f"calls waited for an executor of {size} threads", "a larger executor"
     else:
         return None
-    reason = f"{format_number(waiting or 0)} {what}"
+    reason = f"{waiting or 0:.0f} {what}"
     return RuleResult(verdict, reason, advice, int(size) * evidence.workers)
 
 
@@ -272,8 +272,8 @@ def _match_plateau(evidence: RouteEvidence) -> RuleResult | None:
     concurrency, cpu_use = max(1, round(served)), predicates.describe_cpu_use(top)
     crowds = f"with {below[-1].metrics.users} and {MANY_USERS} users"
     reason = f"{crowds} the same {rate} requests/s, neighbours calm, {cpu_use} used"
-    cause = f"what has {concurrency}, or lets {rate} requests/s pass"
-    advice = f"more places in {cause}: the plateau moves with it"
+    cause = f"has {concurrency} places, or lets {rate} requests/s pass"
+    advice = f"more of what {cause}: the plateau moves with it"
     return RuleResult(Verdict.POOL_LIMITED, reason, advice, concurrency, is_inferred=True)
 
 

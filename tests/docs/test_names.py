@@ -21,7 +21,9 @@ PROSE |= {"beside", "asks", "asked", "bears"}
 CODE_PROSE = {"told", "tell", "tells", "somebody", "nobody", "whoever", "whom", "meanwhile"}
 CODE_PROSE |= {"spoilt", "reckon", "guilty", "innocent", "handbook", "misfortune"}
 CODE_PROSE |= {"ward", "lodger", "patient"}
-HISTORY = {"results/schema.py": {"told"}}  # keys of run.json, in the history of its format
+HISTORY = {
+    "results/schema.py": {"told", "patient"}
+}  # keys of run.json, in the history of its format
 ROOMS = ("targets", "scenarios", "results", "reports")
 MAX_SINGLE_WORD_SHARE = 0.15
 MAX_REPEATED_NAMES = 5

@@ -208,7 +208,7 @@ def test_an_app_is_examined_as_the_documentation_shows(shop: Path) -> None:
     """Its route needs the header; the gate fails, which is a result."""
     sentence, gates = run_python(EXAMINE, shop).splitlines()
     assert sentence.startswith("GET /search serves ")
-    assert "shop.py:9 holds it" in sentence
+    assert "shop.py:9 takes" in sentence
     assert gates.startswith("1 ['")
     assert [path.name for path in shop.iterdir() if path.is_dir()] == ["atonce-results"]
     files = [path for path in shop.rglob("atonce-results/**/*") if path.is_file()]

@@ -62,7 +62,7 @@ OPPOSITES = [
 
 def plan_request(facts: dict[str, Any]) -> None:
     """Plan a request to the pool's workers."""
-    facts["asks"] = {"async process-pool": ["/cpu/workers"]}
+    facts["extra_requests"] = {"async process-pool": ["/cpu/workers"]}
 
 
 def add_worker_answers(facts: dict[str, Any]) -> None:
