@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from scenarios.doctor.options import DoctorFlags, DoctorOptions
+
 if TYPE_CHECKING:
     from reports.render.output import OutputOptions
     from scenarios.plans.model import Plan
@@ -121,49 +123,6 @@ class LoadFlags:
     ] = 900
     think: Annotated[str, Option(help="Pause of a user between two requests.")] = "0s"
     drain: Annotated[str, Option(help="Maximum wait for late answers after a level.")] = "10s"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoctorFlags:
-    """Flags of `atonce doctor` on the app and its examination."""
-
-    app_dir: Annotated[
-        Path | None, Option(help="Folder to import the app from. Default: the current one.")
-    ] = None
-    factory: Annotated[
-        bool, Option("--factory", help="MODULE:APP is a function that returns the app.")
-    ] = False
-    python: Annotated[
-        str | None, Option(help="Interpreter or environment of the app. Default: the active one.")
-    ] = None
-    workers: Annotated[int, Option(min=1, max=32, help="Worker processes of the app.")] = 1
-    loop: Annotated[Literal["auto", "asyncio", "uvloop"], Option(help="Event loop of the app.")] = (
-        "auto"
-    )
-    env: Annotated[Texts, Option(help="KEY=VALUE for the app, never shown. Repeatable.")] = None
-    env_file: Annotated[Path | None, Option(help="File of KEY=VALUE lines for the app.")] = None
-    start: Annotated[str, Option(help="Command that starts the app; needs --url.")] = ""
-    url: Annotated[str, Option(help="URL of the app that --start starts.")] = ""
-    route: Annotated[
-        Texts, Option(help="Include a route that may change data: 'POST /search'. Repeatable.")
-    ] = None
-    only: Annotated[Texts, Option(help="Load only such routes: '/api/*'. Repeatable.")] = None
-    exclude: Annotated[Texts, Option(help="Skip such routes: '/admin/*'. Repeatable.")] = None
-    param: Annotated[Texts, Option(help="Value of a parameter: item_id=1. Repeatable.")] = None
-    header: Annotated[
-        Texts, Option(help="Header, never shown: 'Authorization: Bearer ...'. Repeatable.")
-    ] = None
-    body: Annotated[
-        Texts, Option(help="Body of a route: 'POST /search=@query.json'. Repeatable.")
-    ] = None
-    budget: Annotated[str, Option(help="Total time; routes beyond it stay unknown.")] = "8m"
-    requests: Annotated[int, Option(min=1000, max=200_000, help="Maximum requests per route.")] = (
-        20_000
-    )
-    stop_within: Annotated[str, Option(help="Kill an app that takes longer to stop.")] = "10s"
-    gate: Annotated[
-        Texts, Option(help="Exit 1 if this fails: 'p99(GET /x) @ 16u < 250ms'. Repeatable.")
-    ] = None
 
 
 def _command(
@@ -383,7 +342,6 @@ def doctor(
     """
     from results.config import given_flags, resolve_target
     from scenarios.doctor import commands
-    from scenarios.doctor.options import DoctorOptions
 
     given = frozenset(given_flags(context, commands.LAUNCH_FLAGS))
     names = resolve_target(context, target=target, start=app.start, url=app.url)

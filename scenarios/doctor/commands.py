@@ -16,7 +16,8 @@ from scenarios.doctor.examine import MIN_ROUTE_SECONDS, discover_routes, examine
 from scenarios.doctor.levels import MAX_GENERATOR_RATE
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import parse_route_selection
-from scenarios.doctor.options import DoctorOptions, DoctorProgressListener
+from scenarios.doctor.options import DoctorOptions
+from scenarios.doctor.progress import DoctorProgressListener
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     SETUP_SECONDS,

@@ -24,7 +24,7 @@ from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.smoke_test import find_accepted_request, run_smoke_test
-from scenarios.doctor.options import DoctorProgressListener, NoProgress
+from scenarios.doctor.progress import DoctorProgressListener, NoProgress
 from scenarios.doctor.retry import archive_attempt, session_interference
 from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.settings import (

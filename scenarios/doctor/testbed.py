@@ -23,7 +23,7 @@ from scenarios.doctor.app import read_agent_file
 from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
-from scenarios.doctor.options import DoctorProgressListener
+from scenarios.doctor.progress import DoctorProgressListener
 from scenarios.doctor.retry import is_part_of_session
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate

@@ -50,14 +50,14 @@ ONLY_IN = {
         "targets/antipatterns/blocking_io.py",
         "atonce.py",
     ],
-    "typer": ["command_line.py"],
+    "typer": {"command_line.py", "scenarios/doctor/options.py"},
     "jinja2": ["reports/render/page.py"],
 }
 # loaded into other people's processes; `main` alone opens the command line
 STDLIB_ONLY: dict[str, set[str]] = {"targets/agent/*.py": set(), "atonce.py": {"command_line"}}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 73  # lines of 100 columns: what 300 and 55 of 132 hold
 LONGEST_FILES = {
-    "command_line.py": 490,  # a command line is a list of flags, some lines each
+    "command_line.py": 450,  # a command line is a list of flags, some lines each
     "rules.py": 440,  # the doctor's rules are to be read in one piece
 }
 

@@ -15,7 +15,7 @@ import pytest
 from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario
 from results.store import RunWriter
-from scenarios.doctor.options import NoProgress
+from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.generator.job import Job
 from scenarios.runner import locust_process

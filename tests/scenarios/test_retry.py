@@ -21,7 +21,7 @@ from results.schema import Cell
 from results.store import RunWriter
 from scenarios.doctor import examine
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.options import NoProgress
+from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.retry import archive_attempt, session_interference
 from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
 from scenarios.system.interrupt import StopRequest
