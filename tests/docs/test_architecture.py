@@ -50,7 +50,7 @@ ONLY_IN = {
         "targets/antipatterns/blocking_io.py",
         "atonce.py",
     ],
-    "typer": {"command_line.py", "scenarios/doctor/options.py"},
+    "typer": ["command_line.py", "scenarios/doctor/options.py"],
     "jinja2": ["reports/render/page.py"],
 }
 # loaded into other people's processes; `main` alone opens the command line
