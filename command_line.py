@@ -148,7 +148,8 @@ def _command(
             function(**values)
 
         own = [item for item in parameters if item.name not in groups]
-        call_with_groups.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+        signature = inspect.Signature([*own, *flags])
+        call_with_groups.__signature__ = signature  # type: ignore[attr-defined]
         # \b: click keeps these lines as they are
         epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
         return cli.command(name, epilog=epilog)(call_with_groups)

@@ -4,17 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports.checks.model import TrustLevel, TrustReport
-from reports.claims.model import ClaimOutcome, EvaluatedClaim
+from reports.checks.model import MISSED, TrustLevel, TrustReport
+from reports.claims.model import EvaluatedClaim
 from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
 from reports.verdicts.diagnosis import Finding, sort_worst_last
 from results.errors import ExitCode
 from results.schema import Status
-from results.verdicts import Verdict
+from results.verdicts import ClaimOutcome, Verdict
 
 _MAX_CHARTED_ROUTES = 6  # routes
-MISSED = "missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Report:
         return replace(self.run_metrics, routes=tuple(routes))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Return 3 for an untrusted or incomplete run or a missed goal, 1 for a refuted claim, else 0."""
+        """Return 3 for no trust, an incomplete run or a missed goal, 1 for a refuted claim."""
         # With `doctor`, an unfinished cell only leaves its route unknown.
         run, level = self.run_metrics.run, self.trust.trust_level
         is_missing_cells = self.run_metrics.unfinished_cells and run.command != "doctor"

@@ -34,7 +34,6 @@ _OPEN_TOLERANCE, _OPEN_TAIL_TOLERANCE = 0.03, 0.05  # mean and p50; p95 and, wit
 _GROWTH_TOLERANCE, _PLATEAU_TOLERANCE = 0.03, 0.01
 # how many times too low a client with one request at a time must measure the freeze, at least
 _MIN_BLIND_RATIO = 10.0
-GOAL_COLUMNS = ("goal", "should be", "measured", "off by", "allowed", "")
 StopTimes = Sequence[Sequence[float]]  # from when to when a server stood still
 
 
@@ -133,8 +132,8 @@ def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float
     """Return D in place: the mean gap between completions i - c and i.
 
     A gap counts where request i was sent before completion i - c: then its place was never idle. A
-    threshold on latencies would admit requests that were only delayed, and give too much. The median
-    would leave out time that a busy machine takes from the server and from the queue.
+    threshold on latencies would admit requests that were only delayed, and give too much. The
+    median would leave out time that a busy machine takes from the server and from the queue.
     """
     rows = valid_rows(_rows_by_send_time(window)).sort_values("done")
     sent, done = (to_server_clock(column.to_numpy(), stops) for column in (rows.sent, rows.done))

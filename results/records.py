@@ -41,7 +41,7 @@ class Unsent(_StartLine, tag="unsent", frozen=True):
 
 
 class Done(_GeneratorLine, tag="done", frozen=True):
-    """What came back for a request; without `error` a right answer. The probe adds the last five."""
+    """What came back for a request; right without `error`. The probe adds the last five."""
 
     seq: int
     done: float

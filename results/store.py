@@ -142,7 +142,8 @@ def read_run(path: Path) -> RunInfo:
 def damaged_run_error(path: Path, why: str) -> AtonceError:
     """Return the error for a run that was cut or edited."""
     return AtonceError(
-        f"atonce cannot read {path}: {why}. Copy the run again, or make a new one: atonce reproduce",
+        f"atonce cannot read {path}: {why}. Copy the run again, or make a new one: atonce"
+        " reproduce",
         ExitCode.USAGE,
     )
 

@@ -29,7 +29,7 @@ _SATURATED_SHARE = 0.9
 def is_saturated(users: int, rate: float, service_time: float, think_time: float = 0.0) -> bool:
     """Return whether so many of a crowd waited that no place was free: its rate is a capacity."""
     # By Little's law X (D + Z) of N users are served or pause, so the others wait. The number of
-    # pausing users varies by its root: with fewer than twice that waiting, places are free at times.
+    # pausing users varies by its root: with fewer than twice that waiting, places may be free.
     waiting = users - rate * (service_time + think_time)
     return rate > 0 and waiting > max(
         (1 - _SATURATED_SHARE) * users, 2 * math.sqrt(rate * think_time)

@@ -23,7 +23,7 @@ Quartiles = tuple[float, float, float]
 
 
 def student_t(freedom: float) -> float:
-    """Return half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
+    """Return half a 95 % interval in standard errors, at `freedom` (>= 1) degrees of freedom."""
     if freedom >= len(_STUDENT_T):
         return 1.96 + 2.5 / freedom
     below = max(int(freedom), 1)

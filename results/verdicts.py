@@ -118,3 +118,12 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
 LOOP_VERDICTS = tuple(verdict for verdict, facts in VERDICTS.items() if facts.holds_loop)
 POOL_VERDICTS = tuple(verdict for verdict, facts in VERDICTS.items() if facts.is_pool)
 WORST_FIRST = tuple(VERDICTS)
+
+
+class ClaimOutcome(StrEnum):
+    """How a claim fared on a run."""
+
+    CONFIRMED = "confirmed"  # measured as stated
+    NUANCED = "nuanced"  # true, with a limit that the lesson does not mention
+    REFUTED = "refuted"  # measured otherwise
+    UNTESTED = "untested"  # this run lacks something that the claim needs

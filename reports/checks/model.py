@@ -236,3 +236,6 @@ def worst_trust_level(checks: Iterable[Check]) -> TrustLevel:
     if CheckStatus.FAIL in statuses:
         return TrustLevel.UNTRUSTED
     return TrustLevel.SUSPECT if CheckStatus.WARN in statuses else TrustLevel.TRUSTED
+
+
+MISSED = "missed"

@@ -2,21 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from reports.checks.model import CheckStatus, TrustLevel, TrustReport
 from reports.metrics.model import RunMetrics
+from results.verdicts import ClaimOutcome
 
 Bars = tuple[tuple[str, float], ...]  # a small picture: labels and values
-
-
-class ClaimOutcome(StrEnum):
-    """How a claim fared on a run."""
-
-    CONFIRMED = "confirmed"  # measured as stated
-    NUANCED = "nuanced"  # true, with a limit that the lesson does not mention
-    REFUTED = "refuted"  # measured otherwise
-    UNTESTED = "untested"  # this run lacks something that the claim needs
 
 
 @dataclass(frozen=True, slots=True)

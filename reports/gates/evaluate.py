@@ -25,6 +25,7 @@ from reports.formatting import (
 from reports.gates.metrics import Entry, MetricValue, format_metric_value, metric_values
 from results.errors import ExitCode
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
+from results.verdicts import WORST_FIRST
 
 GATE_OUTCOMES: dict[bool | None, str] = {True: "holds", False: "fails", None: "inconclusive"}
 _FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
@@ -176,3 +177,21 @@ def _gate_subject(gate: Gate, route: str | None, value: MetricValue) -> str:
     """Metric, route and level of a value: `p99(GET /checkout) @ 50/s`."""
     scope = f"({route or gate.scope})" if route or gate.scope else ""
     return f"{gate.metric}{scope}" + (f" @ {value.level}" if value.level else "")
+
+
+def sort_worst_first(data: Entry) -> list[Entry]:
+    """Sort the routes by their verdicts; of those alike, the slowest first."""
+
+    def severity(entry: Entry) -> tuple[int, float]:
+        return WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0
+
+    return sorted(data["routes"], key=severity)
+
+
+def list_problem_checks(data: Entry) -> list[Entry]:
+    """Return the checks that lower the trust in a run."""
+    return [
+        check
+        for check in data["trust"]["checks"]
+        if check["status"] in {"fail", "warn"} and not check.get("finding")
+    ]

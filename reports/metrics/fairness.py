@@ -28,7 +28,7 @@ class FairnessStats:
 def measure_fairness(
     rows: pd.DataFrame, users: int, service: float, lasts: float
 ) -> FairnessStats | None:
-    """Count the turns of users that sent for `lasts` seconds, on a route that serves one at once."""
+    """Count the turns of users that sent for `lasts` seconds; the route serves one at once."""
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.formatting import format_count, format_seconds, format_served_at_once, format_share
+from reports.gates.evaluate import list_problem_checks, sort_worst_first
 from reports.gates.metrics import (
     Entry,
     MetricValue,
@@ -26,7 +27,7 @@ from reports.gates.metrics import (
 )
 from reports.render.columns import Column, markdown_table
 from reports.render.tables import GATE_COLUMNS
-from results.verdicts import VERDICTS, WORST_FIRST, Verdict, VerdictFacts
+from results.verdicts import VERDICTS, Verdict, VerdictFacts
 
 MAX_SUMMARY_BYTES = 1024 * 1024  # of all that one step writes into its summary
 _MAX_ANNOTATIONS = 10  # of each kind: GitHub drops the rest silently
@@ -49,24 +50,6 @@ def report_to_ci(
             print(f"atonce: the step summary cannot be written ({why}).", file=sys.stderr)
     for line in create_annotations(data, environment, roots):
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
-
-
-def sort_worst_first(data: Entry) -> list[Entry]:
-    """Sort the routes by their verdicts; of those alike, the slowest first."""
-
-    def severity(entry: Entry) -> tuple[int, float]:
-        return WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0
-
-    return sorted(data["routes"], key=severity)
-
-
-def list_problem_checks(data: Entry) -> list[Entry]:
-    """Return the checks that lower the trust in a run."""
-    return [
-        check
-        for check in data["trust"]["checks"]
-        if check["status"] in {"fail", "warn"} and not check.get("finding")
-    ]
 
 
 def create_annotations(

@@ -7,7 +7,10 @@ from typing import Generic, TypeVar
 from rich.console import JustifyMethod
 from rich.table import Table
 
+from reports.formatting import format_estimate
+from reports.metrics.model import CrowdMetrics
 from reports.render.tones import WORD_TONES, colour_text
+from reports.stats.quantiles import LatencyStats
 from results.verdicts import Tone
 
 T = TypeVar("T")
@@ -92,3 +95,14 @@ def markdown_table(
     lines = [[column.title for column in columns], ["---"] * len(columns)]
     lines += [[format_cell(column, row) for column in columns] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+Latencies = LatencyStats | CrowdMetrics
+
+
+def format_quantile(latency: Latencies, name: str) -> str:
+    """Return a quantile, or how many samples (`~`: independent ones) were too few for it."""
+    if estimate := latency.quantiles[name]:
+        return format_estimate(estimate)
+    independent = latency.effective_count if isinstance(latency, LatencyStats) else None
+    return f"n={latency.count}" if independent is None else f"n~{independent:.0f}"

@@ -6,7 +6,6 @@ left out, and advice that the measurement contradicts is withheld.
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +13,7 @@ from reports.checks.model import TrustLevel
 from reports.formatting import format_count, format_served_at_once, format_with_interval
 from reports.metrics.model import RouteMetrics
 from reports.model import Report
+from reports.render.tones import Advice
 from reports.stats.intervals import Interval
 from reports.verdicts.findings import decide_verdict
 from reports.verdicts.neighbours import FULL_CORE
@@ -22,14 +22,6 @@ from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
-
-
-class Advice(StrEnum):
-    """Whether to use a form."""
-
-    RECOMMENDED = "recommended"  # the first choice
-    WORKS = "works"  # leaves the loop free, up to its limit
-    MISTAKE = "mistake"  # delays all other requests
 
 
 _AWAITED, _DEF = "`async def` and `await`", "`def`"

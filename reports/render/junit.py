@@ -8,9 +8,8 @@ without gates no route fails: its verdict stands in its output, `unknown` is ski
 import re
 from xml.etree import ElementTree as ET
 
-from reports.gates.evaluate import apply_strict
+from reports.gates.evaluate import apply_strict, list_problem_checks, sort_worst_first
 from reports.gates.metrics import Entry, load_value, summary_value, top_load
-from reports.render.ci import list_problem_checks, sort_worst_first
 
 # by XML 1.0
 _FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

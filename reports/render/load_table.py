@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from reports.formatting import format_count, format_estimate, format_number, format_seconds
-from reports.metrics.model import CellCounts, CrowdMetrics, RunMetrics, UnfinishedCell
-from reports.render.columns import Column
+from reports.metrics.model import CellCounts, RunMetrics, UnfinishedCell
+from reports.render.columns import Column, Latencies, format_quantile
 from reports.render.tones import OVERLOADED
-from reports.stats.quantiles import LatencyStats
 from reports.verdicts.load_sentences import load_label, repeat_label
 
-Latencies = LatencyStats | CrowdMetrics
 NO_NOTE_VERDICTS = ("", "unknown", "untrusted")  # verdicts that say nothing about one load
 
 
@@ -34,14 +32,6 @@ class LoadRow:
     def answered(self) -> int:
         """Requests that were answered rightly."""
         return self.counts.sent - self.counts.unfinished - self.counts.errors
-
-
-def format_quantile(latency: Latencies, name: str) -> str:
-    """Return a quantile, or how many samples (`~`: independent ones) were too few for it."""
-    if estimate := latency.quantiles[name]:
-        return format_estimate(estimate)
-    independent = latency.effective_count if isinstance(latency, LatencyStats) else None
-    return f"n={latency.count}" if independent is None else f"n~{independent:.0f}"
 
 
 def _latency_column(title: str, format_cell: Callable[[Latencies], str]) -> Column[LoadRow]:

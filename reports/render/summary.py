@@ -237,7 +237,7 @@ def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 
 
 def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
-    """Return mean, quantiles and longest; of queued requests with intervals; an open end is null."""
+    """Return mean, quantiles and longest, with intervals if queued; an open end is null."""
     values: dict[str, Any] = {}
     estimates = {"mean": latency.mean, **latency.quantiles, "max": latency.longest}
     for name, estimate in estimates.items():

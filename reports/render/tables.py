@@ -15,10 +15,8 @@ from reports.formatting import (
 from reports.gates.evaluate import GATE_OUTCOMES
 from reports.metrics.model import CrowdMetrics, RouteMetrics
 from reports.model import Goal
-from reports.render.columns import Column
-from reports.render.load_table import format_quantile
+from reports.render.columns import Column, format_quantile
 from reports.render.tones import GATE_WORDS
-from reports.selfcheck import GOAL_COLUMNS as GOAL_TITLES
 from reports.verdicts.culprit import Culprit
 from reports.verdicts.diagnosis import Finding
 from reports.verdicts.load_sentences import repeat_label
@@ -139,7 +137,8 @@ def _goal_column(number: int, title: str) -> Column[Goal]:
     )
 
 
-GOAL_COLUMNS = tuple(_goal_column(number, title) for number, title in enumerate(GOAL_TITLES))
+_GOAL_TITLES = ("goal", "should be", "measured", "off by", "allowed", "")
+GOAL_COLUMNS = tuple(_goal_column(number, title) for number, title in enumerate(_GOAL_TITLES))
 
 GATE_COLUMNS: tuple[Column[dict[str, Any]], ...] = (
     Column("gate", lambda gate: gate["expression"], is_code=True),

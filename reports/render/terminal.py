@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reports.claims.model import ClaimOutcome
-from reports.model import MISSED, Report, format_outcomes, order_findings
+from reports.checks.model import MISSED
+from reports.model import Report, format_outcomes, order_findings
 from reports.render.columns import terminal_table
 from reports.render.decision_guide import build_guide, summarise_guide
 from reports.render.doctor_table import build_doctor_table, finding_lines, unexamined_lines
@@ -26,6 +26,7 @@ from reports.render.tones import colour_text, terminal_colour
 from reports.verdicts.load_sentences import compare_with_async
 from results.run_info import RunInfo
 from results.schema import Status, is_experiment
+from results.verdicts import ClaimOutcome
 
 _MAX_TEXT_WIDTH = 100  # columns of running text, in a wider terminal as well
 _MAX_PROBLEMS = 8
@@ -85,7 +86,7 @@ def _print_lesson(report: Report, console: Console) -> None:
 
 
 def _print_text(console: Console, text: str, coloured_word: str = "") -> None:
-    """Print one paragraph, wrapped with a hanging indent; code, indented by six, is never wrapped."""
+    """Print one paragraph with a hanging indent; code, indented by six, is never wrapped."""
     indent = text[: len(text) - len(text.lstrip())]
     is_code = text.startswith(" " * 6)
     lines = textwrap.wrap(

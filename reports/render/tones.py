@@ -1,12 +1,20 @@
 """Which result words are good or bad: the colours of terminal and page."""
 
+from enum import StrEnum
+
 from rich.markup import escape
 
-from reports.checks.model import CheckStatus, TrustLevel
-from reports.claims.model import ClaimOutcome
-from reports.model import MISSED
-from reports.render.decision_guide import Advice
-from results.verdicts import TERMINAL_COLOURS, VERDICTS, Tone
+from reports.checks.model import MISSED, CheckStatus, TrustLevel
+from results.verdicts import TERMINAL_COLOURS, VERDICTS, ClaimOutcome, Tone
+
+
+class Advice(StrEnum):
+    """Whether to use a form."""
+
+    RECOMMENDED = "recommended"  # the first choice
+    WORKS = "works"  # leaves the loop free, up to its limit
+    MISTAKE = "mistake"  # delays all other requests
+
 
 OVERLOADED = "overloaded"
 GATE_WORDS = {True: CheckStatus.PASS, False: CheckStatus.FAIL, None: ClaimOutcome.UNTESTED}

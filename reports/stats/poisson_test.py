@@ -15,7 +15,7 @@ _MIN_SCALED_DISTANCE = 0.2
 
 
 def arrival_stats(timestamps: Array, seconds: float) -> tuple[int, float, float]:
-    """Return number and coefficient of variation of the gaps of sorted times, and uniformity's p."""
+    """Return count and coefficient of variation of the gaps, and the p of uniform times."""
     gaps = np.diff(timestamps)
     variation = float(gaps.std() / gaps.mean()) if gaps.any() else 0.0
     return len(gaps), variation, _ks_p_value(timestamps / seconds)

@@ -42,7 +42,7 @@ def detect_warm_up(values: Array) -> float:
     """Return the share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled.
 
     The smallest sum of squares about the mean of the rest, over the square of its length. MSER
-    alone drops half of one steady run in ten, so the medians of both parts must differ by a quarter.
+    alone drops half of one steady run in ten, so both medians must differ by a quarter.
     """
     count = len(values) // _BATCH_SIZE
     if count <= _BATCH_SIZE:

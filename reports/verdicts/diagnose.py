@@ -15,8 +15,8 @@ from reports.metrics.model import RouteMetrics, RunMetrics
 from reports.metrics.run_data import RunData
 from reports.verdicts.diagnosis import NO_LIMIT_VERDICTS, Diagnosis, Finding, first_request_note
 from reports.verdicts.evidence import gather_route, idle_loop_holds
-from reports.verdicts.findings import describe_worst_neighbour
 from reports.verdicts.model import RouteEvidence
+from reports.verdicts.neighbours import describe_worst_neighbour
 from reports.verdicts.predicates import MAJORITY, is_own_culprit
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.rules import evaluate_rules

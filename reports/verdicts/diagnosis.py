@@ -99,7 +99,7 @@ class Diagnosis:
 
     @property
     def excluded_verdicts(self) -> tuple[Verdict, ...]:
-        """What a route of unknown verdict cannot be: holding the loop slows the `async` neighbour."""
+        """What a route of unknown verdict cannot be: a held loop slows the `async` neighbour."""
         is_unknown = self.rule_result.verdict is Verdict.UNKNOWN
         return LOOP_VERDICTS if is_unknown and is_async_unharmed(self.evidence) else ()
 

@@ -1,4 +1,4 @@
-"""Gathers what is known of one examined route: its levels, their neighbours, and the app's state."""
+"""Gathers what is known of one examined route: its levels, neighbours, and the app's state."""
 
 import numpy as np
 import pandas as pd

@@ -3,9 +3,9 @@
 The rules, in order; the first that matches decides:
 
 1. The run is not trusted: untrusted. Wrong answers: wrong-answer. Too little evidence: unknown.
-2. The route serves one at once, the core is full, and the async neighbour waits for turns of threads
+2. It serves one at once, the core is full, and the async neighbour waits for turns of threads
    rather than for whole requests: threads that compute share the GIL.
-3. The route slows the async neighbour: it holds the loop, waiting when the CPU idles, computing when
+3. It slows the async neighbour: it holds the loop, waiting when the CPU idles, computing when
    it is full.
 4. Served grows with the users: it scales.
 5. The route slows only the def neighbour, and requests wait for threads: the thread pool. The
@@ -21,12 +21,11 @@ from reports.checks.model import TrustLevel
 from reports.formatting import (
     format_count,
     format_number,
-    format_ratio,
     format_seconds,
     format_served_at_once,
     format_share,
 )
-from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
+from reports.metrics.model import CrowdMetrics, RouteMetrics
 from reports.verdicts.diagnosis import Finding
 from reports.verdicts.load_sentences import load_sentences
 from reports.verdicts.neighbours import (
@@ -34,13 +33,12 @@ from reports.verdicts.neighbours import (
     SERIAL_LIMIT,
     NeighbourWait,
     classify_wait,
+    describe_worst_neighbour,
     is_neighbour_harmed,
 )
-from reports.verdicts.predicates import MIN_QUEUE, WRONG_SHARE
+from reports.verdicts.predicates import MIN_QUEUE, NEAR_POOL_SIZE, WRONG_SHARE
 from results.thresholds import COMPUTES_CORE_SHARE, GROWS_SHARE
 from results.verdicts import VERDICTS, Verdict
-
-NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be named after it
 
 
 def build_finding(route: RouteMetrics, trust_level: TrustLevel) -> Finding:
@@ -117,24 +115,3 @@ def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
     if route.executor_note and verdict is Verdict.EXECUTOR_POOL:
         sentences.append(f"Measured on fewer cores: {route.executor_note}.")
     return " ".join([*sentences, *details])
-
-
-def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
-    """Say how much later the slowest neighbour answered, or the async one if none is slowed."""
-    changes = {
-        neighbour: f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
-        for neighbour in route.neighbours.values()
-        if neighbour.loaded and neighbour.idle and neighbour.slowdown
-    }
-    if not changes:
-        return ""
-
-    def severity(neighbour: NeighbourMetrics) -> tuple[bool, bool]:
-        return is_neighbour_harmed(neighbour), neighbour.kind == "async"
-
-    worst = max(changes, key=severity)
-    name = f"`{'async def' if worst.kind == 'async' else worst.kind}` neighbour route"
-    if not is_neighbour_harmed(worst):
-        return f"; the {name} stayed fast (p90 {changes[worst]})"
-    ratio, users = format_ratio(worst.slowdown or 0), format_count(top.users, "user")
-    return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {users}"

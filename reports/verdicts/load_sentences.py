@@ -41,7 +41,8 @@ def load_sentences(route: RouteMetrics) -> Iterator[str]:
         if burst.latency:
             longest = format_estimate(burst.latency.longest)
             came = describe_burst(burst, route.unloaded_mean)
-            yield f"{route.route}: the last answer of a burst of {burst.size} came after {longest}: {came}."
+            last = f"the last answer of a burst of {burst.size} came after {longest}"
+            yield f"{route.route}: {last}: {came}."
     good = [load for load in route.open_loads if not load.overloaded and load.latency]
     bad = [load for load in route.open_loads if load.overloaded]
     if good:
@@ -89,7 +90,7 @@ def _describe_replay(load: OpenLoadMetrics) -> str:
         return f" How many it serves at once is not known{least}: no replay."
     if replay.model is ReplayFit.BROKEN and replay.drained and not replay.is_close_fit:
         return (
-            " It is not a fixed-service queue: no number of places with a fixed service time explains"
+            " It is no fixed-service queue: no number of places with a fixed service time explains"
             " its completions."
         )
     name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
@@ -188,7 +189,8 @@ def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
         rates = sorted(level.throughput for level in route.levels if level.users == top.users)
         crowd = f"with {format_count(top.users, 'user')}"
         if route.restarts:
-            yield f"Over {len(rates)} restarts {crowd}: {', '.join(format_repeats(route.restarts))}."
+            restarts = ", ".join(format_repeats(route.restarts))
+            yield f"Over {len(rates)} restarts {crowd}: {restarts}."
         elif len(rates) > 1:
             low, high = format_number(rates[0]), format_number(rates[-1])
             yield f"{len(rates)} repeats {crowd}: {low} to {high} req/s."

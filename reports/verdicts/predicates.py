@@ -131,7 +131,7 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
 def describe_async_wait(level: LevelEvidence) -> str:
     """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
-    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it is slowed, so both are known
+    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it is slowed
     change = f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
     return (
         f"the neighbour route went from {change} with {format_count(level.metrics.users, 'user')}"
@@ -196,3 +196,6 @@ def has_caught_holds(evidence: RouteEvidence) -> bool:
         and evidence.loop_holds.seconds * (1 - foreign_hold_share(evidence))
         >= _MIN_CAUGHT_SHARE * evidence.watched_seconds
     )
+
+
+NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be named after it

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from reports.formatting import format_count, format_number, format_seconds
 from reports.verdicts.culprit import Culprit
-from reports.verdicts.findings import NEAR_POOL_SIZE
 from reports.verdicts.model import Remedy
+from reports.verdicts.predicates import NEAR_POOL_SIZE
 from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, RemedyRule
 from results.verdicts import Verdict
 

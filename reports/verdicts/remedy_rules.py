@@ -93,7 +93,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         after=(
             "session = aiohttp.ClientSession()  # once, in the lifespan",
             *_FETCH,
-            "# a shared httpx.AsyncClient is as good up to some 20 calls; beyond, its pool fills the core",
+            "# a shared httpx.AsyncClient is good for about 20 calls; then its pool fills the core",
         ),
         twin="GET /insurance",
     ),
@@ -179,7 +179,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         deeper_pattern="serialising",  # the framework's own work on what a route returns
         title="Write a long answer once, not for each request",
         after=(
-            "WRITTEN = JSONResponse(rows).body  # when the rows change; else return fewer, in pages",
+            "WRITTEN = JSONResponse(rows).body  # when the rows change; or return pages",
             'return Response(WRITTEN, media_type="application/json")',
         ),
         twin="GET /export",
@@ -196,7 +196,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         ),
         title="Compute in a thread: this C code releases the GIL",
         after=(
-            "cores = ThreadPoolExecutor(os.cpu_count())  # once; more threads would only take turns",
+            "cores = ThreadPoolExecutor(os.cpu_count())  # once; more would only take turns",
             "work = functools.partial(CALL, ...)  # with its arguments",
             f"found = {_RUN_IN_EXECUTOR}(cores, work)",
         ),
@@ -215,7 +215,8 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /xray",
     ),
     RemedyRule(
-        deeper_pattern=f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl",
+        deeper_pattern=_HTTP_LIBRARIES
+        + "|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl",
         is_plain_def_enough=True,
         title="Await this library's asynchronous twin or, if it has none, use your own threads",
         after=_IN_THREADS,
@@ -285,7 +286,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=(Verdict.POOL_LIMITED,),
-        title="Find the pool or semaphore of this size, and widen it as far as what it calls allows",
+        title="Find the pool or semaphore of this size, and widen it as far as its target allows",
         before=("places = asyncio.Semaphore(PLACES)",),
         after=(
             "places = asyncio.Semaphore(64)  # once",

@@ -229,7 +229,7 @@ def _match_full_core(evidence: RouteEvidence) -> RuleResult | None:
 
 
 def _is_waiting_for_core(evidence: RouteEvidence, top: LevelEvidence) -> bool:
-    # requests that wait for a pool do so inside; where users are nearly explained, they come in waves
+    # requests wait for a pool inside; where users are nearly explained, they come in waves
     alone, many = evidence.levels[1].metrics.breakdown, top.metrics.breakdown
     if not alone or not many or alone.timer is None or many.timer is None:
         return False

@@ -82,7 +82,7 @@ class LevelPlanner:
         return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
     def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
-        """Return both neighbours, at the rate that a p90 takes; seldom if they cost the app a lot."""
+        """Return both neighbours at the rate that a p90 takes; lower if they cost the app much."""
         rate = _PINGS_PER_LEVEL / window
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))

@@ -63,7 +63,7 @@ class Client:
         return client
 
     def connect(self, connection: HTTPClient) -> None:
-        """Connect before the load, and send nothing. A missing target shows with the first request."""
+        """Connect before the load; send nothing. A missing target shows at the first request."""
         # there is no public way to connect without a request
         pool = connection._connection_pool  # noqa: SLF001
         with contextlib.suppress(OSError):

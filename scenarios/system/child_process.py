@@ -87,7 +87,7 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
     secrets: Sequence[str] = (),
     stop_within: float = STOP_TIMEOUT,
 ) -> Iterator[SupervisedProcess]:
-    """Run a child for the length of the block; it writes to `folder`'s log, or to a piped `stdout`."""
+    """Run a child for the length of the block; it writes to `folder`'s log, or to `stdout`."""
     log = folder / "log.txt"
     cores = sorted({core} if isinstance(core, int) else core or ())
     log_path = str(log) if stdout is None else None

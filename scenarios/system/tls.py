@@ -15,14 +15,14 @@ from results.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """The flags about a target's certificate; else the environment's, else certifi's list counts."""
+    """The flags about a target's certificate; else the environment's, else certifi's list."""
 
     cacert: str | None = None  # a file of certificates that may have signed it
     insecure: bool = False  # whether any certificate will do
 
     @classmethod
     def from_flags(cls, cacert: Path | None, url: str, *, insecure: bool) -> "TlsTrust":
-        """Return the trust that flags describe. Raises AtonceError for an unreadable file in use."""
+        """Return the trust that flags describe. Raises AtonceError for an unreadable file."""
         trust = cls(str(cacert.absolute()) if cacert else None, insecure)
         if not cacert and not url.startswith("https:"):
             return trust

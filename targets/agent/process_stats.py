@@ -92,10 +92,11 @@ def resident_bytes() -> int | None:
 
 def child_cpu_seconds() -> float:
     """Return the CPU seconds of all descendants, dead ones included, in 10 ms ticks (Linux)."""
-    family_pids, ticks = {os.getpid()}, 0
+    own, ticks = os.getpid(), 0
+    family_pids = {own}
     pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 - quick
-    # a child's number is above its parent's
-    for pid in sorted(pid for pid in pids if pid > os.getpid()):
+    # a child's number follows its parent's; after the highest number the system begins again
+    for pid in sorted(pids, key=lambda pid: (pid < own, pid)):
         with contextlib.suppress(OSError):  # it has ended
             stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
             if int(stat_fields[1]) in family_pids:

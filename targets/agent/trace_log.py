@@ -84,7 +84,7 @@ class TraceLog(ForkSafeThread):
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.pausing.wait(_FLUSH_INTERVAL)
-                # only once a second, as it takes half a millisecond
+                # only once a second, as it takes some 13 us per process of the machine
                 if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
                     self.child_cpu = process_stats.child_cpu_seconds()
                 lines = self.drain(last=self.is_stopped)

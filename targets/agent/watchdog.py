@@ -147,7 +147,7 @@ class Watchdog(ForkSafeThread):
         return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
-        """Pause, then request a heartbeat. A hold counts from the request, or from when it was due."""
+        """Pause, then request a heartbeat. A hold counts from the request or its due time."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
         self._wait_noting_access(lambda: self.pausing.wait(_POLL_INTERVAL))

@@ -117,7 +117,8 @@ async def collected() -> dict[str, bool]:
 SOURCES = {
     "await in def": "def route():\n    return await call()",
     "await in async def": "async def route():\n    return await call()",
-    "await in def in async def": "async def route():\n    def inner():\n        return await call()",
+    "await in def in async def": "async def route():\n    def inner():\n"
+    "        return await call()",
     "await in a generator in def": "def route():\n    return (await call() for call in calls)",
     "no await in async def": "async def route():\n    time.sleep(1)",
 }

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.readme import BLOCK, BLOCKS, rewrite_figures, stored_report
 from reports.claims import CLAIMS
-from reports.claims.model import ClaimOutcome
 from reports.model import Report
+from results.verdicts import ClaimOutcome
 from tests.support.cli import Here
 from tests.support.documents import (
     ALL_COMMANDS,
@@ -26,14 +26,7 @@ from tests.support.documents import (
     prose,
     shell_commands,
 )
-from tests.support.processes import (
-    MARK,
-    ROOT,
-    free_port,
-    gone_within,
-    new_mark,
-    wait_for_server,
-)
+from tests.support.processes import MARK, ROOT, free_port, gone_within, new_mark, wait_for_server
 
 EXAMPLE = ROOT / "results" / "example"
 MAX_LINES, MAX_WORDS, MAX_COLUMNS = 140, 1100, 100  # of the README; columns of all documents

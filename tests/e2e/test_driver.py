@@ -14,12 +14,12 @@ import httpx
 import pandas as pd
 import pytest
 
-from reports.claims.model import ClaimOutcome
 from reports.model import Report
 from reports.report import build_report
 from results.errors import AtonceError, ExitCode
 from results.schema import Scenario, Status, Variant
 from results.store import RunWriter, read_run
+from results.verdicts import ClaimOutcome
 from scenarios.plans.model import Plan, Session, quick_plan
 from scenarios.runner.run_plan import Settings, execute_plan
 from scenarios.system.interrupt import handle_stop_signals

@@ -13,7 +13,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
 from rich.console import Console
 
-from reports.claims.model import ClaimOutcome
 from reports.console import ProgressDisplay
 from reports.metrics.model import RunMetrics
 from reports.model import Report
@@ -25,6 +24,7 @@ from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
 from results.schema import Status, Variant
+from results.verdicts import ClaimOutcome
 from scenarios.plans.model import quick_plan
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support import simulate_run as simulate

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
 from reports.claims import claim_needs
-from reports.claims.model import ClaimOutcome, EvaluatedClaim
+from reports.claims.model import EvaluatedClaim
 from reports.model import Report
 from reports.render.charts import CHARTS
 from reports.render.summary import build_summary
@@ -22,6 +22,7 @@ from reports.report import build_report
 from reports.stats.quantiles import restart_interval
 from reports.verdicts.load_sentences import compare_with_async
 from results.schema import Scenario, Variant
+from results.verdicts import ClaimOutcome
 from scenarios.plans.model import Plan, Session, quick_plan
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
 from tests.reports.test_report import SCHEMA

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
 from reports.claims import claim_needs
-from reports.claims.model import ClaimOutcome
 from reports.model import Report
 from reports.render.charts import CHARTS, split
 from reports.render.page import render_page
@@ -24,7 +23,7 @@ from reports.report import build_report
 from results.errors import ExitCode
 from results.records import GivenUp, RequestLine, Sent, Unsent
 from results.schema import Scenario, Status, Variant
-from results.verdicts import Verdict
+from results.verdicts import ClaimOutcome, Verdict
 from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, acts_of, write

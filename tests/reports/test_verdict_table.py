@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reports.gates.evaluate import evaluate_gate
+from reports.gates.evaluate import evaluate_gate, sort_worst_first
 from reports.model import Report
-from reports.render.ci import create_annotations, sort_worst_first, step_summary
-from reports.render.decision_guide import Advice
+from reports.render.ci import create_annotations, step_summary
 from reports.render.page import render_page
 from reports.render.schema import SCHEMA_FILE, render_schema
-from reports.render.tones import WORD_TONES, terminal_colour
+from reports.render.tones import WORD_TONES, Advice, terminal_colour
 from results.gate_expression import parse_gate
 from results.verdicts import VERDICTS, WORST_FIRST, Tone, Verdict
 from tests.support.summary_factory import route, run

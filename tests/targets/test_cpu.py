@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from scenarios.plans.lesson import cpu
+from targets.agent import process_stats
 from targets.agent.process_stats import child_cpu_seconds
 from tests.support.processes import alive, gone_within, new_mark, served
 
@@ -53,3 +55,26 @@ def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
     child.communicate()
     # twice as much, if processes that ended counted again
     assert 0.13 <= living <= child_cpu_seconds() - before < 1.6 * living
+
+
+def test_a_child_may_have_a_lower_number_than_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its highest number the system begins again with the low ones."""
+    parents = {"1": 0, "9": 1, "7": 5, "5": 30001, "30001": 30000}
+    own = "S {} " + "0 " * 9 + "1 1 1 1 0"
+
+    class Stat:
+        def __init__(self, path: str) -> None:
+            self.pid = path.split("/")[2]
+
+        def read_bytes(self) -> bytes:
+            return f"{self.pid} (x) {own.format(parents[self.pid])}".encode()
+
+    system = SimpleNamespace(
+        getpid=lambda: 30000,
+        listdir=lambda _: list(parents),
+        times=lambda: (0.0,) * 5,
+        sysconf=lambda _: 100,
+    )
+    monkeypatch.setattr(process_stats, "os", system)
+    monkeypatch.setattr(process_stats, "Path", Stat)
+    assert child_cpu_seconds() == pytest.approx(3 * 0.04)  # a child, its child, and its grandchild

@@ -9,9 +9,10 @@ from fastapi import FastAPI
 
 from reports.checks.model import Check, TrustReport
 from reports.claims import select_claims
-from reports.claims.model import ClaimOutcome, judge_claim
+from reports.claims.model import judge_claim
 from reports.report import build_report
 from results.schema import Scenario
+from results.verdicts import ClaimOutcome
 from scenarios.plans.lesson import LESSON_SESSIONS
 from scenarios.plans.reproduce import plan_for_claims
 from targets.lesson import TOPIC_MODULES, unavailable_router

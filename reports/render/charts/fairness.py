@@ -87,7 +87,8 @@ def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -
     ticks = MaxNLocator(6).tick_values(0, max_wait)
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= max_wait]))
     text = (
-        f"{_CONNECTION_LABELS[condition.name.split()[1]]}\n{format_number(condition.level.throughput)} req/s, median"
+        f"{_CONNECTION_LABELS[condition.name.split()[1]]}\n"
+        f"{format_number(condition.level.throughput)} req/s, median"
         f" {format_estimate(condition.fairness.latency.quantiles['p50'])}\nlongest wait"
         f" {format_seconds(condition.longest_wait)}"
     )

@@ -83,7 +83,8 @@ def _build_title(run_metrics: RunMetrics) -> str:
         omission, replay = find_omission(load), load.replay_result
         if omission and omission.ratio >= MIN_OMISSION_RATIO:
             sentence = (
-                f"{route.route}: users waited {format_seconds(omission.measured)} ({omission.name}),"
+                f"{route.route}: users waited {format_seconds(omission.measured)}"
+                f" ({omission.name}),"
                 f" a closed-loop client reports {format_seconds(omission.closed_loop)}"
             )
             findings.append((omission.ratio, sentence))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from reports.claims import CLAIMS, select_claims
-from reports.claims.model import ClaimOutcome, ClaimResult
+from reports.claims.model import ClaimResult
 from reports.report import build_report
 from reports.stats.intervals import product_interval, throughput_interval
 from results.errors import AtonceError
+from results.verdicts import ClaimOutcome
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support.processes import ROOT
 from tests.support.simulate_run import HONEST, Truth, World, write

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from reports.claims import select_claims
-from reports.claims.model import ClaimOutcome, ClaimResult
+from reports.claims.model import ClaimResult
 from reports.report import build_report
 from results.records import Done, RequestLine, Sent
+from results.verdicts import ClaimOutcome
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, write
 

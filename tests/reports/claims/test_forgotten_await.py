@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reports.claims.forgotten_await import SHAPES
-from reports.claims.model import ClaimOutcome
+from results.verdicts import ClaimOutcome
 from scenarios.plans.lesson.forgotten_await import PITFALL_PATHS
 from tests.reports.claims.test_claims import Facts, judged
 from tests.support.simulate_run import Truth

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims.model import ClaimOutcome
+from results.verdicts import ClaimOutcome
 from tests.reports.claims.test_claims import Facts, judged
 from tests.support.simulate_run import Truth
 
