@@ -90,7 +90,7 @@ def _describe_replay(load: OpenLoadMetrics) -> str:
         return f" How many it serves at once is not known{least}: no replay."
     if replay.model is ReplayFit.BROKEN and replay.drained and not replay.is_close_fit:
         return (
-            " It is no fixed-service queue: no number of places with a fixed service time explains"
+            " It is not a fixed-service queue: no number of places with a fixed time explains"
             " its completions."
         )
     name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
