@@ -91,7 +91,7 @@ TYPED = """
 import atonce
 report = atonce.load("run")
 reveal_type(report.routes["GET /x"].levels[0].p99_s)
-report.routes["GET /x"].verdict == "loop_blocked"
+report.trust == "good"
 report.trust = "trusted"
 """
 
@@ -123,7 +123,7 @@ def test_a_program_uses_it_beside_its_own_reports_and_results(python: str, tmp_p
 
 
 def test_mypy_sees_its_types(python: str, tmp_path: Path) -> None:
-    """`py.typed` is shipped: an unknown verdict and a change of a report are errors."""
+    """`py.typed` is shipped: an unknown trust and a change of a report are errors."""
     (tmp_path / "client.py").write_text(TYPED, encoding="utf-8")
     done = subprocess.run(
         [python, "-m", "mypy", "--strict", "client.py"],
