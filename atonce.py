@@ -95,6 +95,7 @@ class Route:
 
     name: str
     verdict: str  # a code: scales, loop-blocked, thread-pool, ...
+    holds_event_loop: bool  # waiting or computing
     sentence: str
     remedy: str
     service_s: float | None  # latency of lone requests
@@ -104,11 +105,6 @@ class Route:
     culprits: tuple[Culprit, ...]
     neighbours: Mapping[str, Neighbour]
     levels: tuple[Level, ...]
-
-    @property
-    def holds_event_loop(self) -> bool:
-        """Whether the route holds the event loop, waiting or computing."""
-        return self.verdict in {"loop-blocked", "loop-busy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ class Claim:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """The results of a run.
 
@@ -154,7 +150,7 @@ class Report:
 
 
 def load(path: _AnyPath) -> Report:
-    """Return the report of a stored run. Raises AtonceError if the folder is not a run.
+    """Return the report of a stored run, a folder or a part of its name. Raises AtonceError.
 
     >>> route = load("results/example-doctor").routes["GET /report/blocked"]
     >>> route.verdict, round(route.served_at_once, 1)
@@ -165,10 +161,12 @@ def load(path: _AnyPath) -> Report:
     Traceback (most recent call last):
     atonce.AtonceError: tests is not a run of atonce: ...
     """
-    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or cut: render it again
+    with suppress(
+        OSError, ValueError, KeyError, TypeError, AttributeError
+    ):  # missing or cut: render it again
         summary = json.loads(Path(path, "report", "summary.json").read_text(encoding="utf-8"))
         return _read_summary(summary, Path(path), None)
-    return replace(_run_command("report", [os.fspath(path)]), exit_code=None)
+    return replace(_run_command("report", ["--", os.fspath(path)]), exit_code=None)
 
 
 def examine(  # noqa: PLR0913 - the flags of a command
@@ -247,18 +245,18 @@ def _run_command(
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,  # an interruption of ours reaches it through us, once
         )
-    except OSError as error:
-        sentence = f"atonce {command} cannot be started ({error.strerror}: {error.filename})."
-        raise AtonceError(sentence, _USAGE) from error
+    except (OSError, ValueError) as error:
+        raise AtonceError(f"atonce {command} cannot be started ({error}).", _USAGE) from error
     with process:
         try:
             output, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:
             process.terminate()  # it stops the app and reports its measurements so far
             output, errors = process.communicate()
-        finally:
-            process.terminate()  # for an interruption of ours; after its end without effect
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
     try:
         document = json.loads(output)
     except ValueError:  # a usage error, or a flag like --dry-run
@@ -300,6 +298,7 @@ def _read_route(entry: dict[str, Any]) -> Route:
         entry,
         name=entry["route"],
         is_bound=entry.get("is_bound", False),
+        holds_event_loop=entry["holds_loop"],
         culprits=tuple(_build(Culprit, item) for item in entry["blame"]),
         neighbours={name: _build(Neighbour, item) for name, item in neighbours},
         levels=tuple(_build(Level, item) for item in entry["levels"]),

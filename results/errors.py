@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
@@ -45,7 +46,8 @@ def run_cli(run: Callable[[], Any]) -> int:
     def handle_interrupt(_number: int, _frame: FrameType | None) -> None:
         # files have all measurements already; an exception would be lost inside a destructor
         sentence = "Interrupted. What was measured so far lies in the run's folder."
-        _report_error(AtonceError(sentence, ExitCode.INTERRUPTED))
+        with suppress(OSError):  # its reader may have gone
+            _report_error(AtonceError(sentence, ExitCode.INTERRUPTED))
         # the supervisor of our child processes sees this, and cleans up
         os._exit(ExitCode.INTERRUPTED)
 

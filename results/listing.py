@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from results.errors import AtonceError, UsageError
-from results.run_info import encode_run_info
 from results.schema import Status
 from results.store import default_root, read_run
 
@@ -79,4 +78,5 @@ def describe_run(path: Path) -> Iterator[str]:
 
 def run_json_text(path: Path) -> str:
     """Return run.json as stored, for programs."""
-    return encode_run_info(read_run(path))
+    read_run(path)  # raises a sentence for what is no run
+    return (path / "run.json").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ Older formats are read: what was named or kept otherwise is brought into today's
 """
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -30,8 +31,8 @@ _OLD_ROUTE_KEYS = {
 class Clock(Struct):
     """The clock's resolution (seconds), and how often it stepped back in many reads."""
 
-    resolution: float = 0.0
-    backward: int = 0
+    resolution: Amount = 0.0
+    backward: Count = 0
 
 
 class Machine(Struct, kw_only=True):
@@ -40,10 +41,10 @@ class Machine(Struct, kw_only=True):
     system: str | None = None
     python: str = ""
     cpu: str | None = None
-    cpus: int | None = None
-    cpu_limit: float | None = None  # of the container, in cores
+    cpus: Count | None = None
+    cpu_limit: Amount | None = None  # of the container, in cores
     memory_bytes: int | None = None
-    busy_before: float | None = None  # share of the CPU that others used before the run
+    busy_before: Amount | None = None  # share of the CPU that others used before the run
     clock: Clock | None = None
     app_core: int | None = None
     locust_core: int | None = None
@@ -78,7 +79,7 @@ class SkippedSession(Struct):
     cells: list[str]
 
 
-class Runtime(Struct, kw_only=True, omit_defaults=True):
+class Runtime(Struct, kw_only=True):
     """What ran in a server's process; None where it did not say."""
 
     pid: int | None = None
@@ -86,10 +87,24 @@ class Runtime(Struct, kw_only=True, omit_defaults=True):
     loop: str | None = None
     http_parser: str | None = None
     thread_tokens: int | float | None = None  # infinite where the app lifted the limit
-    executor_size: int | None = None
+    executor_size: int | float | None = None
     cpus: list[int] | None = None  # that the process might use
     cpu_count: int | None = None  # that its Python counts
     frozen: list[tuple[float, float]] = []  # when a server stood still on purpose
+
+    @property
+    def thread_limit(self) -> int | None:
+        """How many of AnyIO's threads may run at once; None where unknown or unlimited."""
+        return _whole_number(self.thread_tokens)
+
+    @property
+    def executor_limit(self) -> int | None:
+        """How many threads the loop's default executor may have; None where unknown."""
+        return _whole_number(self.executor_size)
+
+
+def _whole_number(size: float | None) -> int | None:
+    return math.ceil(size) if size is not None and math.isfinite(size) else None
 
 
 class AppInfo(Struct, kw_only=True, omit_defaults=True):
@@ -200,9 +215,13 @@ def encode_run_info(info: RunInfo) -> str:
 
 def _rename_old_keys(raw: dict[str, Any]) -> dict[str, Any]:
     renamed = {_OLD_KEYS.get(key, key): value for key, value in raw.items()}
-    routes = renamed.get("routes", [])
-    renamed["routes"] = [
-        {_OLD_ROUTE_KEYS.get(key, key): value for key, value in route.items() if value is not None}
-        for route in routes
-    ]
+    if isinstance(routes := renamed.get("routes"), list):
+        renamed["routes"] = [_rename_route_keys(route) for route in routes]
     return renamed
+
+
+def _rename_route_keys(route: Any) -> Any:
+    if not isinstance(route, dict):
+        return route
+    known = {key: value for key, value in route.items() if value is not None}
+    return {_OLD_ROUTE_KEYS.get(key, key): value for key, value in known.items()}

@@ -34,7 +34,7 @@ MAX_USERS = 900
 MAX_RATE = 5000.0
 
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # finite, not negative
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Duration = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 
 

@@ -64,7 +64,7 @@ class RunSpools:
     def __init__(self, path: Path, origin: float) -> None:
         self.path, self.origin, self.reader = path, origin, SpoolReader()
         self.traces = RequestLineStore[records.Trace](records.Trace)
-        self.targets: dict[str, Any] = {}  # what the probes know of their processes
+        self.targets: dict[str, Runtime] = {}  # what the probes know of their processes
         self.probe = list(self._read_probe())
         self.load = list(self._read_load())
         self.samples = self._read_samples()
@@ -91,14 +91,20 @@ class RunSpools:
                         if seq.isdecimal():
                             self.traces.put(worker, int(seq), line)
                     case records.Runtime(facts=facts):
-                        known = msgspec.to_builtins(self.targets.get(variant, Runtime()))
-                        self.targets[variant] = msgspec.convert({**known, **facts}, Runtime)
+                        self._add_facts(variant, facts)
                     case records.Frozen(begin=begin, end=end):
                         period = begin - self.origin, end - self.origin
                         self.targets.setdefault(variant, Runtime()).frozen.append(period)
                     case records.ProcessSample():
                         state = {**asdict(line), "t": line.t - self.origin}
                         yield records.ProbeRow(variant=variant, pid=int(pid), **state)
+
+    def _add_facts(self, server: str, facts: dict[str, Any]) -> None:
+        known = msgspec.to_builtins(self.targets.get(server, Runtime()))
+        try:
+            self.targets[server] = msgspec.convert({**known, **facts}, Runtime)
+        except ValueError:  # nothing that an app reports may cost the run
+            self.reader.unreadable += 1
 
     def _read_load(self) -> Iterator[records.LoadRow]:
         unknown = dict.fromkeys(("mark", "lateness", "cpu"))

@@ -118,13 +118,13 @@ def read_run(path: Path) -> RunInfo:
     try:
         text = (path / "run.json").read_text(encoding="utf-8")
         version = json.loads(text)["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         sentence = (
             f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one"
             " folder per run."
         )
         raise AtonceError(sentence, ExitCode.USAGE) from error
-    if not isinstance(version, int):
+    if not isinstance(version, int) or version < 1:
         sentence = f"{path} is not a run of atonce: its format is {version!r}, not a number."
         raise AtonceError(sentence, ExitCode.USAGE)
     if version > FORMAT_VERSION:

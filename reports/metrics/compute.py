@@ -124,7 +124,7 @@ def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> Rou
         unloaded_interval=_unloaded_interval(lone),
         expected_concurrency=concurrency,
         mechanism=mechanism,
-        executor_size=runtime.executor_size,
+        executor_size=runtime.executor_limit,
         executor_note=explain_small_executor(run_data.run, runtime),
         levels=levels,
         open_loads=(),
@@ -169,9 +169,9 @@ def expected_limit(variant: str, runtime: Runtime) -> tuple[float | None, str | 
     if base_variant(variant) == Variant.BROKEN_ASYNC:
         return 1, "event loop"
     if variant == Variant.SYNC:
-        return runtime.thread_tokens, "thread pool"
+        return runtime.thread_limit, "thread pool"
     if variant == Variant.TO_THREAD:
-        return runtime.executor_size, "executor"
+        return runtime.executor_limit, "executor"
     return None, None
 
 

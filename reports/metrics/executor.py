@@ -25,7 +25,7 @@ def server_cpu_count(run: RunInfo, runtime: Runtime) -> int:
 
 def explain_small_executor(run: RunInfo, runtime: Runtime) -> str:
     """Explain that a core left to the load generator made an executor smaller; else empty."""
-    cpus, size = run.machine.cpus, runtime.executor_size
+    cpus, size = run.machine.cpus, runtime.executor_limit
     if not cpus or not size or run.host or len(runtime.cpus or ()) >= cpus:
         return ""
     counted = server_cpu_count(run, runtime)

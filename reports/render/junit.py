@@ -13,7 +13,7 @@ from reports.gates.metrics import Entry, load_value, summary_value, top_load
 
 # by XML 1.0
 _FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-TRUST_CASE_NAME = "run is trusted"
+TRUST_CASE_NAME = "run is not untrusted"
 
 
 def build_junit(data: Entry, *, strict: bool) -> bytes:

@@ -22,6 +22,7 @@ from reports.render.decision_guide import GuideRow, build_guide
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import SUMMARY_QUANTILES, Estimate, LatencyStats
 from reports.verdicts.diagnosis import Diagnosis, Finding
+from results.verdicts import LOOP_VERDICTS
 
 SUMMARY_FORMAT = 1
 
@@ -90,6 +91,7 @@ def route_entry(finding: Finding) -> dict[str, Any]:
     return {
         **_pick(route, "route variant"),
         "verdict": finding.verdict,
+        "holds_loop": finding.verdict in LOOP_VERDICTS,
         "service_s": route.unloaded_mean,
         **_pick(route, "served_at_once served_at_once_interval"),
         "capacity_rps": top.throughput if top else None,

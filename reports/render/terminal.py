@@ -116,7 +116,7 @@ def _incomplete_reasons(run: RunInfo) -> Iterator[str]:
     if run.status == Status.RUNNING:
         yield "this run was never closed: it is still running, or its driver was killed"
     elif run.status != Status.COMPLETE:
-        yield f"this run is not complete: it was {run.status}"
+        yield f"this run is not complete: {run.status}"
     yield from run.troubles
 
 

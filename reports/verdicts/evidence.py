@@ -51,8 +51,8 @@ def gather_route(
         watched_requests=window.completions if window else 0,
         watched_seconds=window.seconds if window else 0.0,
         workers=run.workers,
-        thread_tokens=None if runtime.thread_tokens is None else int(runtime.thread_tokens),
-        executor_size=runtime.executor_size,
+        thread_tokens=runtime.thread_limit,
+        executor_size=runtime.executor_limit,
         pinned=explain_small_executor(run, runtime),
         has_agent=not run.host,
     )

@@ -105,6 +105,6 @@ def _describe_effect(
     provided = ", if what it calls can take that many" if effect is Effect.LARGER_POOL else ""
     return (
         f"{_EXAMPLE_USERS} users are answered in little more than {alone} each instead of"
-        f" {now}{provided}. Served at once grows with the users until a core is full, or a pool"
-        " that you size."
+        f" {now}{provided}. Served at once grows with the users until a core, or a pool whose"
+        " size you set, is full."
     )

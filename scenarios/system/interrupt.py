@@ -43,7 +43,8 @@ def handle_stop_signals() -> Iterator[StopRequest]:
         def request_stop(_number: int, _frame: FrameType | None) -> None:
             stop_request.is_requested = True
             previous_handlers.close()  # restores them
-            os.write(2, _STOP_MESSAGE)
+            with contextlib.suppress(OSError):  # its reader may have gone
+                os.write(2, _STOP_MESSAGE)
 
         # known before the first signal can reach us
         for number in _SIGNALS:
