@@ -22,6 +22,7 @@ from reports.render.decision_guide import GuideRow, build_guide
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import SUMMARY_QUANTILES, Estimate, LatencyStats
 from reports.verdicts.diagnosis import Diagnosis, Finding
+from results.run_info import Runtime
 from results.verdicts import LOOP_VERDICTS
 
 SUMMARY_FORMAT = 1
@@ -44,7 +45,7 @@ def build_summary(report: Report) -> dict[str, Any]:
         "environment": {
             **msgspec.to_builtins(run.machine),
             **environment,
-            "targets": msgspec.to_builtins(run.targets),
+            "targets": {name: _runtime_entry(runtime) for name, runtime in run.targets.items()},
             "host": run.host,
         },
         "trust": trust,
@@ -82,6 +83,12 @@ def check_entry(check: Check) -> dict[str, Any]:
     for name, limit in _pick(check, "pass_limit fail_limit").items():
         entry[name] = _finite_ends(limit) if isinstance(limit, tuple) else limit
     return {**entry, "finding": check.is_informational}
+
+
+def _runtime_entry(runtime: Runtime) -> dict[str, Any]:
+    """Return what ran in a server; the size of a pool without a limit is null."""
+    limits = {"thread_tokens": runtime.thread_limit, "executor_size": runtime.executor_limit}
+    return {**msgspec.to_builtins(runtime), **limits}
 
 
 def route_entry(finding: Finding) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
             )
         places = str(round(concurrency or 1))
         before, after = (
-            tuple(line.replace("CALL", call or "work").replace("PLACES", places) for line in x)
+            tuple(line.replace("CALL", call or "compute").replace("PLACES", places) for line in x)
             for x in (rule.before, rule.after)
         )
         return Remedy(rule.title, before, after, effect, rule.twin)

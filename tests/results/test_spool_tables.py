@@ -1,6 +1,7 @@
 """A run is sealed part by part: same rows, same order, in memory that does not grow with them."""
 
 import json
+import math
 import random
 import tracemalloc
 from pathlib import Path
@@ -184,3 +185,24 @@ def test_a_full_folder_for_temporary_files_is_an_os_error() -> None:
     with pytest.raises(OSError, match="full, in the folder for temporary files"):
         fill()
     aside.close()
+
+
+@pytest.mark.parametrize(
+    ("facts", "limits", "unreadable"),
+    [
+        ({"thread_tokens": 40, "executor_size": 6}, (40, 6), 0),
+        ({"thread_tokens": math.inf, "executor_size": 1.5}, (None, 2), 0),
+        ({"executor_size": "many"}, (None, None), 1),
+    ],
+)
+def test_nothing_that_an_app_reports_costs_the_run(
+    tmp_path: Path, facts: dict[str, Any], limits: tuple[int | None, int | None], unreadable: int
+) -> None:
+    """An app may lift the limit of its threads, or size a pool by a fraction."""
+    (tmp_path / "probe").mkdir()
+    line = json.dumps({"kind": "runtime", "t": 1.0, "facts": facts})
+    (tmp_path / "probe" / "idle-7.jsonl").write_text(line + "\n")
+    spools = spool_tables.RunSpools(tmp_path, 0.0)
+    runtime = RunInfo(targets=spools.targets).runtime("idle")
+    assert (runtime.thread_limit, runtime.executor_limit) == limits
+    assert spools.reader.unreadable == unreadable

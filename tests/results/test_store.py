@@ -277,6 +277,12 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
         ),
         (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "lacks origin"),
         (lambda run: edit(run, "status", None), "lacks status"),
+        (lambda run: edit(run, "routes", 5), "routes"),
+        (lambda run: edit(run, "routes", [None]), "routes"),
+        (lambda run: edit(run, "machine", {"cpus": -4}), "cpus"),
+        (lambda run: edit_cell(run, "users", 10**30), "users"),
+        (lambda run: edit(run, "format", -1), "its format is -1"),
+        (lambda run: (run / "run.json").write_text("[" * 200_000), "no readable run.json"),
     ],
 )
 def test_a_damaged_run_is_a_sentence(
