@@ -15,6 +15,7 @@ from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.stats.quantiles import Estimate
 from reports.verdicts.neighbours import SERIAL_LIMIT
 from results.run_info import RunInfo
+from results.schema import Variant, base_variant, is_experiment
 
 _CALM_P90 = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
 _CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
@@ -22,6 +23,13 @@ _CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, 
 _FROZEN_RATIO = 20.0
 # of the users that must be served at once; the rest is the CPU of so many calls on one core
 _MIN_SHARE_SERVED = 0.9
+
+_FORMS = {
+    Variant.ASYNC: "awaited",
+    Variant.SYNC: "in def",
+    Variant.BROKEN_ASYNC: "in async def",
+    Variant.TO_THREAD: "in a thread",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def holds_loop(variant: str) -> Part:
                 f"{variant} served more than one request at once": measured.served >= SERIAL_LIMIT,
                 f"{variant} did not hold the loop: its neighbour hardly waited": not is_frozen,
             },
-            bars=((variant, measured.served),),
+            bars=((_bar_label(variant), measured.served),),
         )
 
     return judge
@@ -130,6 +138,11 @@ def documented_executor_size(run: RunInfo, server: str) -> int:
     return default_executor_size(server_cpu_count(run, run.runtime(server)))
 
 
+def _bar_label(variant: str) -> str:
+    """Return the form of a variant under conditions of its own; the claim names these."""
+    return _FORMS[Variant(base_variant(variant))] if is_experiment(variant) else variant
+
+
 def fills_pool(variant: str, pool: Pool, limit: str = "", *, frees_loop: bool = True) -> Part:
     """Expect a full pool and, with `frees_loop`, a calm neighbour. `limit` says what follows."""
 
@@ -150,7 +163,7 @@ def fills_pool(variant: str, pool: Pool, limit: str = "", *, frees_loop: bool = 
             text,
             faults,
             limit=f"true, up to {size} at once: {limit}" if limit else "",
-            bars=((variant, measured.served),),
+            bars=((_bar_label(variant), measured.served),),
         )
 
     return judge

@@ -89,7 +89,10 @@ def test_the_summary_is_what_the_schema_promises(done: Reproduction) -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.validate(done.summary, schema)
     stored = json.loads((done.folder / "report" / "summary.json").read_text(encoding="utf-8"))
-    assert stored == {name: value for name, value in done.summary.items() if name != "exit_code"}
+    printed = {**done.summary}
+    assert Path(printed.pop("path")) == done.folder
+    assert printed.pop("exit_code") == done.code
+    assert stored == printed
 
 
 @pytest.mark.parametrize(
