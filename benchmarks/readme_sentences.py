@@ -46,15 +46,16 @@ def read_table(summary: Json) -> str:
             bullet(
                 "**served at once** is throughput x unloaded time, the time of a lone request:",
                 f"{format_number(top['rps'])} req/s x {unloaded} =",
-                f"{format_number(route['served_at_once'])}. By Little's law, the app worked on that",
-                "many requests at once. The number shows the cause: 1 is a held event loop, 40 is AnyIO's",
-                "thread pool for `def` routes, cpus + 4 is the pool of `asyncio.to_thread`.",
+                f"{format_number(route['served_at_once'])}. By Little's law, the app worked on",
+                "that many requests at once. The number shows the cause: 1 is a held event loop,",
+                "40 is AnyIO's thread pool for `def` routes, cpus + 4 is the pool of",
+                "`asyncio.to_thread`.",
             ),
             bullet(
                 f"**waits**: with {top['users']} users, the blocking route takes",
                 f"{format_seconds(top['mean_s'])}, and",
-                f"{format_share(1 - route['service_s'] / top['mean_s'])} of that is waiting. A timer",
-                "inside the app does not see the wait: it reports",
+                f"{format_share(1 - route['service_s'] / top['mean_s'])} of that is waiting. A",
+                "timer inside the app does not see the wait: it reports",
                 f"{format_seconds(route['server_says_p50_s'])}.",
             ),
             bullet(
