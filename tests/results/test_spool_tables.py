@@ -206,3 +206,14 @@ def test_nothing_that_an_app_reports_costs_the_run(
     runtime = RunInfo(targets=spools.targets).runtime("idle")
     assert (runtime.thread_limit, runtime.executor_limit) == limits
     assert spools.reader.unreadable == unreadable
+
+
+def test_the_lines_of_older_runs_keep_their_places() -> None:
+    """Word for word as earlier builds wrote them, so that their unsealed runs are read alike."""
+    sent = decode_request_line(b'["sent", 7, "crowd/x/1", "steady", "GET /x", "x", 3, 1.5, 1.25]')
+    assert isinstance(sent, Sent)
+    assert (sent.seq, sent.connection, sent.intended, sent.sent) == (7, 3, 1.5, 1.25)
+    done = decode_request_line(b'["done", 7, 2.0, 200, null, 12, 1.1, 1.2, 1.3, 1.4, 5000]')
+    assert isinstance(done, Done)
+    assert (done.done, done.status, done.size) == (2.0, 200, 12)
+    assert (done.app_start, done.handler_end, done.app_end, done.peer) == (1.1, 1.3, 1.4, 5000)
