@@ -119,6 +119,7 @@ class _ProcessState(msgspec.Struct, frozen=True):
     loop_cpu: float | None = None  # of the loop's thread
     pool_threads: int | None = None
     pool_waiting: int | None = None
+    tasks: int | None = None  # since format 8: of the event loop
 
 
 class ProcessSample(_ProcessState, tag_field="kind", tag="sample", frozen=True):

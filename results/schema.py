@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import msgspec
 
 # History of the format
+# 8 - probe.parquet counts the loop's tasks; the driver reads the CPU of the app from the system;
+#     one server and one Locust may serve several routes; a cell's window may close early (precision,
+#     least), or when nothing is answered any more (patience)
 # 7 - the lines that an app's processes write (holds/, and probe/ of a run not yet closed) are
 #     objects, which name their fields, and no longer lists; keys of run.json were renamed: acts,
 #     asks, told, patient, rest and, of routes, act, wrong, unfit, polite (results/run_info.py)
@@ -26,7 +29,7 @@ import msgspec
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
 #     not be a variant
 # 1 - the first: samples, load and probe as Parquet next to run.json
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 
 # one keep-alive connection each; beyond 1,000 descriptors the client cannot keep them alive
 MAX_USERS = 900
@@ -173,6 +176,13 @@ class Cell:
     # seconds that warm-up and window may each last until whole rounds of all its users are
     # answered; 0: as planned
     longest: Amount = 0.0
+    # the window may close before its time, after `least` seconds, once the mean latency is known to
+    # within this share of it; 0: never
+    precision: Amount = 0.0
+    least: Amount = 0.0
+    # seconds without any answer, though requests are in flight, after which the cell ends: mark
+    # `silent`; 0: never
+    patience: Amount = 0.0
     # a second run with a watchdog inside the app, for the culprits: no level of its own
     watched: bool = False
 

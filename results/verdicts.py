@@ -12,11 +12,13 @@ class Verdict(StrEnum):
 
     LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
     LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
+    DEADLOCK = "deadlock"  # its requests wait for one another: none is ever answered
     WRONG_ANSWER = "wrong-answer"  # answers with an error, or with the wrong content
     GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; slows the loop
     EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
     THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
     POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
+    CPU_BOUND = "cpu-bound"  # computes so long that a few requests fill the core; the loop is free
     UNKNOWN = "unknown"  # not enough evidence
     UNTRUSTED = "untrusted"  # the run cannot be trusted, so it gives no verdict
     SCALES = "scales"  # serves all users at once, until the CPU is full
@@ -70,6 +72,15 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         ci_title="Computes on the event loop",
         holds_loop=True,
     ),
+    Verdict.DEADLOCK: VerdictFacts(
+        tone=Tone.BAD,
+        mechanism="its requests wait for one another, and none is answered",
+        remedy=(
+            "Take everything that a request needs at once, or in one order, and let no request keep"
+            " a place while it waits for another place of the same pool."
+        ),
+        ci_title="Stops answering under load",
+    ),
     Verdict.WRONG_ANSWER: VerdictFacts(
         tone=Tone.BAD,
         remedy="Check the answers before their speed; a forgotten `await` is a common cause.",
@@ -110,6 +121,12 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         remedy="Find the pool, semaphore or lock of this size.",
         ci_title="Queues for a pool",
         is_pool=True,
+    ),
+    Verdict.CPU_BOUND: VerdictFacts(
+        tone=Tone.WARN,
+        mechanism="each request computes, and together they fill the core",
+        remedy="Compute less per request, cache the result, or add cores: processes, or machines.",
+        ci_title="Fills the core",
     ),
     Verdict.UNKNOWN: VerdictFacts(tone=Tone.SOFT, mechanism="the evidence does not say why"),
     Verdict.UNTRUSTED: VerdictFacts(tone=Tone.BAD),
