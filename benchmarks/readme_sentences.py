@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from reports.formatting import format_number, format_seconds, format_share
+from results.formatting import format_number, format_seconds, format_share
 
 WIDTH = 100  # columns
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from reports.verdicts.rules import evaluate_rules
+from results.judgement.rules import evaluate_rules
 from tests.support.simulate_services import SERVICES, Server, examine
 
 SEEDS = 20

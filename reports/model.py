@@ -6,10 +6,10 @@ from pathlib import Path
 
 from reports.checks.model import MISSED, TrustLevel, TrustReport
 from reports.claims.model import EvaluatedClaim
-from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
 from reports.verdicts.diagnosis import Finding, sort_worst_last
 from results.errors import ExitCode
+from results.formatting import format_seconds, format_share
 from results.schema import Status
 from results.verdicts import ClaimOutcome, Verdict
 

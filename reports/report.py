@@ -10,6 +10,7 @@ from reports.metrics.run_data import load_run
 from reports.model import Report
 from reports.selfcheck import selfcheck_goals
 from reports.verdicts.diagnose import describe_idle_holds, diagnose_routes
+from reports.verdicts.evidence import SealedRecording
 from reports.verdicts.findings import build_finding
 
 
@@ -19,8 +20,9 @@ def build_report(path: Path) -> Report:
     run_metrics = compute_metrics(run_data)
     trust = assess_trust(run_metrics)
     if run_metrics.run.command == "doctor":
-        findings = diagnose_routes(run_data, run_metrics, trust)
-        background = describe_idle_holds(run_data)
+        recording = SealedRecording(run_data, run_metrics)
+        findings = diagnose_routes(recording, run_metrics, trust)
+        background = describe_idle_holds(recording)
         return Report(path, run_metrics, trust, findings, (), background=background)
     findings = tuple(build_finding(route, trust.trust_level) for route in run_metrics.routes)
     claim_ids = run_metrics.run.claims or [

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pandas as pd
 
-from reports.formatting import format_number, format_seconds, format_share
 from reports.metrics.compute import expected_limit
 from reports.metrics.open_loop import build_send_log
 from reports.metrics.run_data import RunData
@@ -21,6 +20,7 @@ from reports.model import Goal
 from reports.stats.percentile_curve import closed_loop_mask
 from reports.stats.quantiles import Array, Flags, quantile
 from reports.stats.queueing import MIN_GAPS, closed_loop_mean, fit_sweep, replay_latencies
+from results.formatting import format_number, format_seconds, format_share
 from results.schema import Cell
 
 # how far a closed loop's mean may be off: 1 place, a few, 40

@@ -86,3 +86,14 @@ def added_wait(few: Quartiles, many: Quartiles) -> float:
     """Return the seconds that most requests take longer among many users, by their quartiles."""
     # a queue makes nearly all requests wait; a single slow request moves no quartile
     return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))
+
+
+def served_at_once(
+    rate: float, service: float, users: float = math.inf, think_time: float = 0.0
+) -> float:
+    """Return the requests served at once: throughput (requests/s) times unloaded latency (s).
+
+    More than N / (D + Z), which the users send without any wait, is chance.
+    """
+    sendable = users / (service + think_time) if service + think_time else math.inf
+    return min(rate, sendable) * service

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from reports.checks.model import Check, MeasuredCell, measured_cells, set_cell
-from reports.formatting import format_number, format_seconds
 from reports.metrics.model import RunMetrics
 from reports.stats.quantiles import QUANTILES, is_supported
+from results.formatting import format_number, format_seconds
 
 _MAX_TRANSPORT = 0.010  # seconds that one request in a hundred may spend between client and server
 _MEDIAN_LIMITS = (0.002, _MAX_TRANSPORT)  # seconds that half of the requests may spend there

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.model import Check, MeasuredCell, measured_cells, set_cell
-from reports.formatting import format_number, format_seconds
 from reports.metrics.model import OpenLoadMetrics, RunMetrics
+from results.formatting import format_number, format_seconds
 from results.schema import Scenario
 from results.thresholds import MIN_HARM_SECONDS
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.model import Check, MeasuredCell, measured_cells, set_cell
-from reports.formatting import format_count, format_number, format_seconds
 from reports.metrics.model import RunMetrics
+from results.formatting import format_count, format_number, format_seconds
 from results.run_info import Clock
 from results.thresholds import MIN_WINDOW_SECONDS
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 
-from reports.formatting import format_count, format_share
 from reports.metrics.model import CellCounts, CrowdMetrics, OpenLoadMetrics, RunMetrics
 from reports.metrics.run_health import CellHealth
 from reports.stats.quantiles import LatencyStats
+from results.formatting import format_count, format_share
 from results.schema import Scenario
 
 Limit = float | tuple[float, float]  # the largest absolute value allowed, or the allowed range

@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.model import WHOLE_RUN, Check, set_cell
-from reports.formatting import format_count, format_number, format_seconds, format_share
 from reports.metrics.model import CrowdMetrics, OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.stats.model import FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO, ReplayResult
 from reports.stats.quantiles import MIN_BEYOND, MIN_RUNS, QUANTILES, LatencyStats
 from reports.stats.stationarity import Stationarity
+from results.formatting import format_count, format_number, format_seconds, format_share
 
 _UNLIMITED = 1e9
 _ANY = (0.0, math.inf)

@@ -6,10 +6,10 @@ from itertools import starmap
 
 from reports.claims.model import Claim, MissingData, Part, PartResult
 from reports.claims.routes import crowd_needs, measured_route
-from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
 from reports.verdicts import neighbours
 from reports.verdicts.neighbours import NeighbourWait
+from results.formatting import format_seconds, format_share
 
 # CPU of an answer as a share of its service time: waiting has next to none, computing all but what
 # others took

@@ -5,8 +5,8 @@ from typing import Any
 
 from reports.claims.model import Claim, MissingData, Part, PartResult, is_near
 from reports.claims.routes import Pool, crowd_needs, fills_pool, holds_loop
-from reports.formatting import format_number
 from reports.metrics.model import RunMetrics
+from results.formatting import format_number
 
 # SQLAlchemy's manual: QueuePool's pool_size, max_overflow and pool_timeout (seconds). A query costs
 # CPU beyond its wait, which all share: hence the tolerance.

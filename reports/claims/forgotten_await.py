@@ -1,8 +1,8 @@
 """A forgotten `await`."""
 
 from reports.claims.model import Claim, MissingData, PartResult
-from reports.formatting import format_count
 from reports.metrics.model import RunMetrics
+from results.formatting import format_count
 
 _STATUS_CHECK, _BODY_CHECK, _NO_CHECK = "a status check finds", "only a body check", "neither"
 SHAPES = {  # what becomes of the coroutine: its name, and which check should find it

@@ -1,8 +1,8 @@
 """Two calls at once under `asyncio.gather`."""
 
 from reports.claims.model import Claim, MissingData, PartResult
-from reports.formatting import format_seconds, format_share, format_with_interval
 from reports.metrics.model import RunMetrics
+from results.formatting import format_seconds, format_share, format_with_interval
 
 _UPSTREAM_DELAY = 0.2  # seconds that the upstream takes for each call, as planned
 _MAX_GATHER_DELAYS = 1.15  # delays that two calls under `gather` may take

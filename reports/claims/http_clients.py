@@ -7,8 +7,8 @@ from typing import Any
 
 from reports.claims import routes
 from reports.claims.model import Claim, MissingData, Part, PartResult
-from reports.formatting import format_seconds, format_with_interval
 from reports.metrics.model import CrowdMetrics, RunMetrics
+from results.formatting import format_seconds, format_with_interval
 
 _OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500  # the lowest status of each class
 _COUNTERS_PATH = "/client/counters"

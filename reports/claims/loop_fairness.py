@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from reports.claims.model import Claim, MissingData, PartResult, is_near
-from reports.formatting import (
-    format_count,
-    format_estimate,
-    format_number,
-    format_ratio,
-    format_seconds,
-)
+from reports.formatting import format_estimate
 from reports.metrics.fairness import FairnessStats
 from reports.metrics.model import CrowdMetrics, RunMetrics
 from reports.stats.queueing import closed_loop_rate
+from results.formatting import format_count, format_number, format_ratio, format_seconds
 from results.schema import Variant
 
 # how near throughput and mean must lie to theory, and the throughputs to each other

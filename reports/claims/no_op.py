@@ -5,12 +5,12 @@ import math
 import numpy as np
 
 from reports.claims.model import Claim, MissingData, PartResult
-from reports.formatting import format_seconds, format_share, format_with_interval
 from reports.metrics.model import CrowdMetrics, RunMetrics
 from reports.metrics.repeats import format_repeated_value, pair_ratios
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import mean_margin
 from reports.verdicts.neighbours import FULL_CORE
+from results.formatting import format_seconds, format_share, format_with_interval
 
 # seconds for a hop into a thread and back, as published of another machine
 # (invoke-ai/InvokeAI#9436)

@@ -5,11 +5,11 @@ from statistics import median_low
 
 from reports.claims.model import Claim, MissingData, PartResult, is_near
 from reports.claims.routes import measured_route
-from reports.formatting import format_count, format_number, format_ratio, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.stats.queueing import burst_completion_time, closed_loop_mean
 from reports.verdicts.load_sentences import describe_burst
+from results.formatting import format_count, format_number, format_ratio, format_seconds
 from results.schema import Variant
 
 _MAX_OVERLAP = 0.001  # seconds: less is a matter of clocks, and the handlers do not overlap

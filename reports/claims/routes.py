@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from reports.claims.model import MissingData, Part, PartResult, is_near
-from reports.formatting import (
+from reports.metrics.executor import default_executor_size, server_cpu_count
+from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
+from reports.stats.quantiles import Estimate
+from reports.verdicts.neighbours import SERIAL_LIMIT
+from results.formatting import (
     format_ratio,
     format_seconds,
     format_served_at_once,
     format_share,
     format_with_interval,
 )
-from reports.metrics.executor import default_executor_size, server_cpu_count
-from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
-from reports.stats.quantiles import Estimate
-from reports.verdicts.neighbours import SERIAL_LIMIT
 from results.run_info import RunInfo
 from results.schema import Variant, base_variant, is_experiment
 

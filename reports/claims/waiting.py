@@ -4,8 +4,8 @@ import json
 
 from reports.claims import routes
 from reports.claims.model import Claim, MissingData, PartResult
-from reports.formatting import format_share
 from reports.metrics.model import RunMetrics
+from results.formatting import format_share
 from results.schema import Variant
 
 _MIN_SHARE_CONFIRMED = 0.9  # of the users: the rest is what a request costs the CPU

@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reports.formatting import (
+from reports.gates.metrics import Entry, MetricValue, format_metric_value, metric_values
+from results.errors import ExitCode
+from results.formatting import (
     format_number,
     format_ratio,
     format_seconds,
     format_served_at_once,
     format_share,
 )
-from reports.gates.metrics import Entry, MetricValue, format_metric_value, metric_values
-from results.errors import ExitCode
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
 from results.verdicts import WORST_FIRST
 

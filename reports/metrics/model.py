@@ -15,10 +15,10 @@ from reports.metrics.steady_state import LittleDeviation
 from reports.stats.intervals import Interval, RepeatedValue, product_interval
 from reports.stats.model import ConcurrencyEstimate, PercentileCurves, ReplayResult
 from reports.stats.quantiles import Estimate, LatencyStats
-from reports.stats.queueing import crowd_capacity, served_at_once
+from reports.stats.queueing import crowd_capacity
 from reports.stats.stationarity import Stationarity
 from results.run_info import Answer, RunInfo
-from results.unloaded import Quartiles, UnloadedLatency
+from results.unloaded import Quartiles, UnloadedLatency, served_at_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ arrivals in turn, so they are compared pair by pair, as ratios.
 from collections.abc import Iterator, Mapping, Sequence
 from operator import truediv
 
-from reports.formatting import format_number, format_seconds
 from reports.stats.intervals import RepeatedValue
+from results.formatting import format_number, format_seconds
 
 
 def format_repeated_value(restarts: RepeatedValue, unit: str) -> str:

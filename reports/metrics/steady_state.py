@@ -11,10 +11,8 @@ import pandas as pd
 
 from reports.metrics.run_data import RunData
 from reports.stats.quantiles import Array
+from results.judgement.window import measured_window
 from results.schema import Cell
-from results.thresholds import MIN_WINDOW_SECONDS
-
-_MIN_WINDOW_SHARE = 0.9  # a window cut shorter than this share of its plan is not a measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +94,8 @@ def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
     if np.isnan(opens + closes).any() or not set(all_rows.worker.unique()) <= set(marks.index):
         return None
     start, end = float(opens.max()), float(closes.min())
-    is_full = "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS
-    cut = cell.most and ("failing" in marks or is_full)  # its window closed early on purpose
-    if end <= start or (end - start < _MIN_WINDOW_SHARE * cell.window and not cut):
+    moments = {**dict.fromkeys(map(str, marks), start), "open": start, "close": end}
+    if not measured_window(cell, moments):
         return None
     planned = all_rows.intended.to_numpy()
     summed = (area["close"] - area["open"]).to_numpy()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.formatting import format_count, format_seconds, format_served_at_once, format_share
 from reports.gates.evaluate import list_problem_checks, sort_worst_first
 from reports.gates.metrics import (
     Entry,
@@ -27,6 +26,7 @@ from reports.gates.metrics import (
 )
 from reports.render.columns import Column, markdown_table
 from reports.render.tables import GATE_COLUMNS
+from results.formatting import format_count, format_seconds, format_served_at_once, format_share
 from results.verdicts import VERDICTS, Verdict, VerdictFacts
 
 MAX_SUMMARY_BYTES = 1024 * 1024  # of all that one step writes into its summary

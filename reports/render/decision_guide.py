@@ -10,13 +10,13 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from reports.checks.model import TrustLevel
-from reports.formatting import format_count, format_served_at_once, format_with_interval
 from reports.metrics.model import RouteMetrics
 from reports.model import Report
 from reports.render.tones import Advice
 from reports.stats.intervals import Interval
 from reports.verdicts.findings import decide_verdict
 from reports.verdicts.neighbours import FULL_CORE
+from results.formatting import format_count, format_served_at_once, format_with_interval
 from results.schema import Scenario
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
 

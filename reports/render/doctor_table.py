@@ -8,19 +8,14 @@ from pathlib import PurePath
 
 from rich.table import Table
 
-from reports.formatting import (
-    format_change,
-    format_estimate,
-    format_seconds,
-    format_served_at_once,
-    format_share,
-)
+from reports.formatting import format_change, format_estimate
 from reports.gates.metrics import load_level
 from reports.model import Report
 from reports.render.columns import Column, terminal_table
-from reports.verdicts.culprit import Culprit
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
-from reports.verdicts.model import LevelEvidence
+from results.formatting import format_seconds, format_served_at_once, format_share
+from results.judgement.culprit import Culprit
+from results.judgement.model import LevelEvidence
 from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
@@ -45,8 +40,8 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
     Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded_mean))),
-    Column("users", _measured(lambda _, top: str(top.metrics.users))),
-    Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
+    Column("users", _measured(lambda _, top: str(top.users))),
+    Column("mean", _measured(lambda item, _: _format_mean(item))),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
     Column(
         "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
@@ -78,6 +73,10 @@ def format_served(diagnosis: Diagnosis) -> str:
     return bound + format_served_at_once(diagnosis.served_at_once)
 
 
+def _format_mean(diagnosis: Diagnosis) -> str:
+    return format_estimate(diagnosis.top_metrics.mean if diagnosis.top_metrics else None)
+
+
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     """Return the p90s of the neighbour that waits longest.
 
@@ -89,7 +88,7 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     worst = max(neighbours.values(), key=lambda item: item.loaded.low if item.loaded else 0.0)
     text = format_change(worst.idle, worst.loaded)
     top = diagnosis.evidence.top
-    if top is None or load.get("users") != top.metrics.users:
+    if top is None or load.get("users") != top.users:
         text += f" @ {load_level(load)}"
     return text if worst.kind == "async" else f"{text} ({worst.kind})"
 

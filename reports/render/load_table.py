@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from reports.formatting import format_count, format_estimate, format_number, format_seconds
+from reports.formatting import format_estimate
 from reports.metrics.model import CellCounts, RunMetrics, UnfinishedCell
 from reports.render.columns import Column, Latencies, format_quantile
 from reports.render.tones import OVERLOADED
 from reports.verdicts.load_sentences import load_label, repeat_label
+from results.formatting import format_count, format_number, format_seconds
 
 NO_NOTE_VERDICTS = ("", "unknown", "untrusted")  # verdicts that say nothing about one load
 

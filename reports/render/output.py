@@ -18,8 +18,8 @@ from reports.render.junit import build_junit
 from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
-from reports.verdicts.culprit import source_roots
 from results.errors import AtonceError, restore_sigpipe
+from results.judgement.culprit import source_roots
 from results.store import write_atomic
 
 

@@ -5,7 +5,7 @@ with its numbers in a table, so that nothing hangs on colour, script or network.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports import formatting
+from reports.formatting import format_estimate
 from reports.model import Report, format_outcomes, order_findings
 from reports.render import tables
 from reports.render.charts import CHARTS, LESSON_CHARTS, ChartTable, card, svg
@@ -29,12 +29,13 @@ from reports.render.load_table import (
 from reports.render.tones import words_by_tone
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
 from reports.verdicts.load_sentences import compare_with_async
+from results import formatting
 from results.verdicts import Verdict
 
 MAX_CARD_CHARTS = 30  # cards with a chart, the worst; more would make a page too large to open
 NO_CHART_VERDICTS = (Verdict.SCALES, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED)
 _MAX_DESCRIPTION = 2000  # characters that describe a chart to readers who cannot see it
-_FORMATTERS = ("format_seconds", "format_number", "format_served_at_once", "format_estimate")
+_FORMATTERS = ("format_seconds", "format_number", "format_served_at_once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    functions = describe_unfinished, variant_style, claim_bars, format_served, format_verdict
+    functions: tuple[Callable[..., Any], ...] = (
+        *(describe_unfinished, variant_style, claim_bars, format_served, format_verdict),
+        format_estimate,
+    )
     environment.globals |= {name: getattr(formatting, name) for name in _FORMATTERS}
     environment.globals |= {function.__name__: function for function in functions}
     environment.filters["inline_code"] = inline_code

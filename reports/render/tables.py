@@ -4,22 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from reports.checks.model import Check
-from reports.formatting import (
-    format_change,
-    format_estimate,
-    format_number,
-    format_seconds,
-    format_served_at_once,
-    format_share,
-)
+from reports.formatting import format_change, format_estimate
 from reports.gates.evaluate import GATE_OUTCOMES
 from reports.metrics.model import CrowdMetrics, RouteMetrics
 from reports.model import Goal
 from reports.render.columns import Column, format_quantile
 from reports.render.tones import GATE_WORDS
-from reports.verdicts.culprit import Culprit
 from reports.verdicts.diagnosis import Finding
 from reports.verdicts.load_sentences import repeat_label
+from results.formatting import format_number, format_seconds, format_served_at_once, format_share
+from results.judgement.culprit import Culprit
 from results.verdicts import Verdict
 
 _Level = tuple[Finding, CrowdMetrics]

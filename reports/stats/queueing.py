@@ -225,17 +225,6 @@ def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
     return QueueFit(best, d, min(wins), min(c for c, (error, _) in fits.items() if error <= limit))
 
 
-def served_at_once(
-    rate: float, service: float, users: float = math.inf, think_time: float = 0.0
-) -> float:
-    """Return the requests served at once: throughput (requests/s) times unloaded latency (s).
-
-    More than N / (D + Z), which the users send without any wait, is chance.
-    """
-    sendable = users / (service + think_time) if service + think_time else math.inf
-    return min(rate, sendable) * service
-
-
 def crowd_capacity(
     users: int, rate: float, service: float | None, think_time: float = 0.0
 ) -> float | None:

@@ -4,23 +4,25 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.model import CheckStatus, TrustLevel, TrustReport
-from reports.formatting import (
+from reports.metrics.model import RouteMetrics, RunMetrics
+from reports.verdicts.diagnosis import NO_LIMIT_VERDICTS, Diagnosis, Finding, first_request_note
+from reports.verdicts.evidence import SealedRecording, gather_route, neighbour_metrics
+from reports.verdicts.neighbours import describe_worst_neighbour
+from reports.verdicts.remedies import choose_remedy
+from results.formatting import (
     format_count,
     format_number,
     format_seconds,
     format_served_at_once,
     format_share,
 )
-from reports.metrics.model import RouteMetrics, RunMetrics
-from reports.metrics.run_data import RunData
-from reports.verdicts.diagnosis import NO_LIMIT_VERDICTS, Diagnosis, Finding, first_request_note
-from reports.verdicts.evidence import gather_route, idle_loop_holds
-from reports.verdicts.model import RouteEvidence
-from reports.verdicts.neighbours import describe_worst_neighbour
-from reports.verdicts.predicates import MAJORITY, is_own_culprit
-from reports.verdicts.remedies import choose_remedy
-from reports.verdicts.rules import evaluate_rules
+from results.judgement.culprit import source_roots
+from results.judgement.model import RouteEvidence
+from results.judgement.observe import idle_loop_holds
+from results.judgement.predicates import MAJORITY, is_own_culprit
+from results.judgement.rules import Failure, evaluate_rules
 from results.run_info import RouteRecord
+from results.schema import Scenario
 from results.verdicts import LOOP_VERDICTS, VERDICTS, Verdict
 
 _MIN_CULPRIT_SHARE = 0.05  # share of the time of all holds below which a line is not named
@@ -30,13 +32,13 @@ _NOTABLE_BLIND_SHARE = 0.3  # share of a line's holds in which the watchdog coul
 
 
 def diagnose_routes(
-    run_data: RunData, run_metrics: RunMetrics, trust: TrustReport
+    recording: SealedRecording, run_metrics: RunMetrics, trust: TrustReport
 ) -> tuple[Finding, ...]:
     """Return one finding per route that was to be examined; skipped routes get none."""
     routes = {route.route: route for route in run_metrics.routes}
     return tuple(
         _diagnose_route(
-            run_data,
+            recording,
             run_metrics,
             routes.get(entry.route) or _unmeasured_route(entry.route),
             entry,
@@ -47,9 +49,10 @@ def diagnose_routes(
     )
 
 
-def describe_idle_holds(run_data: RunData) -> str | None:
+def describe_idle_holds(recording: SealedRecording) -> str | None:
     """Say what holds the loop of the idle app, where that takes a notable time."""
-    holds, watched = idle_loop_holds(run_data)
+    run = recording.run_data.run
+    holds, watched = idle_loop_holds(recording, run.idle_span, source_roots(run.app))
     if not holds.culprits or holds.seconds < _NOTABLE_SHARE * watched:
         return None
     worst, share = holds.culprits[0], format_share(holds.seconds / watched)
@@ -78,16 +81,16 @@ def _unmeasured_route(name: str) -> RouteMetrics:
 
 
 def _diagnose_route(
-    run_data: RunData,
+    recording: SealedRecording,
     run_metrics: RunMetrics,
     route: RouteMetrics,
     entry: RouteRecord,
     trust: TrustReport,
 ) -> Finding:
-    evidence = gather_route(run_data, run_metrics, route, entry)
+    evidence = gather_route(recording, run_metrics, entry)
     is_untrusted = trust.trust_level is TrustLevel.UNTRUSTED
     failed = [
-        check
+        Failure(check.why, check.remedy)
         for check in trust.checks
         if check.status is CheckStatus.FAIL
         and not check.is_informational
@@ -102,8 +105,10 @@ def _diagnose_route(
         and culprit.share >= _MIN_CULPRIT_SHARE
     )
     top = evidence.top
-    served = top.metrics.throughput * evidence.unloaded_mean if top else None
-    cores = len(run_data.run.runtime(entry.session).cpus or ())
+    served = top.rate * evidence.unloaded_mean if top else None
+    run, run_data = run_metrics.run, recording.run_data
+    cells = [cell for cell in recording.cells if cell.variant == entry.route]
+    cores = len(run.runtime(cells[0].server if cells else entry.session).cpus or ())
     remedy = choose_remedy(
         rule_result.verdict,
         culprits[0] if culprits else None,
@@ -111,16 +116,21 @@ def _diagnose_route(
         is_async=evidence.entry.is_async,
         concurrency=rule_result.concurrency or served,
         # a container may have less
-        cores=min(cores, math.ceil(run_data.run.machine.cpu_limit or cores)),
+        cores=min(cores, math.ceil(run.machine.cpu_limit or cores)),
     )
-    diagnosis = Diagnosis(evidence, rule_result, culprits, remedy)
+    neighbours = {
+        cell.users or None: neighbour_metrics(run_data, cell)
+        for cell in reversed(cells)
+        if cell.scenario in (Scenario.CROWD, Scenario.STEADY) and not cell.watched
+    }
+    diagnosis = Diagnosis(route, evidence, rule_result, culprits, remedy, neighbours)
     sentence = " ".join([*_diagnosis_sentences(diagnosis), *gc_sentences(evidence)])
     return Finding(route, rule_result.verdict, sentence, remedy.title if remedy else "", diagnosis)
 
 
 def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     evidence, verdict = diagnosis.evidence, diagnosis.rule_result.verdict
-    name, top, reason = evidence.route.route, evidence.top, diagnosis.rule_result.reason
+    name, top, reason = diagnosis.route.route, evidence.top, diagnosis.rule_result.reason
     if verdict is Verdict.SCALES:
         yield f"{name} scales: {reason}."
         yield from first_request_note(evidence)
@@ -128,11 +138,11 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     if verdict in (*NO_LIMIT_VERDICTS, Verdict.WRONG_ANSWER) or not top:
         yield f"{name}: {reason}."
         return
-    served, rate = diagnosis.served_at_once, format_number(top.metrics.throughput)
+    served, rate = diagnosis.served_at_once, format_number(top.rate)
     arithmetic = f"{rate} req/s x {format_seconds(evidence.unloaded_mean)}"
     yield (
         f"{name} serves {format_served_at_once(served)} at once ({arithmetic}):"
-        f" {VERDICTS[verdict].mechanism}{describe_worst_neighbour(evidence.route, top.metrics)}."
+        f" {VERDICTS[verdict].mechanism}{describe_worst_neighbour(diagnosis.route, top.users)}."
     )
     if evidence.pinned and verdict is Verdict.EXECUTOR_POOL:
         yield f"Measured on fewer cores: {evidence.pinned}."

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from reports.formatting import format_seconds
-from reports.metrics.model import NeighbourMetrics, RouteMetrics
-from reports.stats.queueing import served_at_once
-from reports.verdicts.culprit import Culprit
-from reports.verdicts.model import Remedy, RouteEvidence, RuleResult
-from reports.verdicts.predicates import is_async_unharmed, is_core_full
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
+from reports.verdicts.model import Remedy
+from results.formatting import format_seconds
+from results.judgement.culprit import Culprit
+from results.judgement.model import RouteEvidence, RuleResult
+from results.judgement.predicates import is_async_unharmed, is_core_full
 from results.thresholds import FEW_USERS
+from results.unloaded import served_at_once
 from results.verdicts import LOOP_VERDICTS, WORST_FIRST, Verdict
 
 NO_LIMIT_VERDICTS = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
@@ -22,10 +23,19 @@ _SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
 class Diagnosis:
     """What the doctor knows of one route in addition to its numbers."""
 
+    route: RouteMetrics
     evidence: RouteEvidence
     rule_result: RuleResult
     culprits: tuple[Culprit, ...]
     remedy: Remedy | None
+    # as they are shown, by the users of the level; None is half of the capacity
+    neighbours: dict[int | None, dict[str, NeighbourMetrics]]
+
+    @property
+    def top_metrics(self) -> CrowdMetrics | None:
+        """The largest of the doctor's own levels as it is shown; no gate's."""
+        users = self.evidence.top.users if self.evidence.top else 0
+        return next((level for level in self.route.levels if level.users == users), None)
 
     @property
     def hold_time(self) -> float | None:
@@ -33,12 +43,12 @@ class Diagnosis:
         top, requests = self.evidence.top, self.evidence.watched_requests
         if self.culprits and requests:
             return sum(culprit.hold_seconds for culprit in self.culprits) / requests
-        if top is None or not top.metrics.throughput:
+        if top is None or not top.rate:
             return None
         if self.rule_result.verdict in LOOP_VERDICTS:
-            return self.evidence.workers / top.metrics.throughput
+            return self.evidence.workers / top.rate
         loop_cpu = top.server_stats.loop_cpu
-        return None if loop_cpu is None else loop_cpu / top.metrics.throughput
+        return None if loop_cpu is None else loop_cpu / top.rate
 
     @property
     def holds_per_request(self) -> float | None:
@@ -51,10 +61,10 @@ class Diagnosis:
     @property
     def is_lower_bound(self) -> bool:
         """Whether served at once and capacity are at least the largest crowd's: no user waited."""
-        top, route_top = self.evidence.top, self.evidence.route.top_level
-        if self.evidence.route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS:
+        top, route_top = self.evidence.top, self.route.top_level
+        if self.route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS:
             return True
-        is_own = bool(top and route_top and top.metrics.users == route_top.users)
+        is_own = bool(top and route_top and top.users == route_top.users)
         return is_own and self.rule_result.is_lower_bound
 
     @property
@@ -71,7 +81,7 @@ class Diagnosis:
             service = unloaded.worst_case
         else:
             service = unloaded.low if self.is_lower_bound else unloaded.mean
-        return served_at_once(top.metrics.throughput, service, top.metrics.users, top.think_time)
+        return served_at_once(top.rate, service, top.users, top.think_time)
 
     @property
     def verdict_neighbours(self) -> tuple[dict[str, NeighbourMetrics], dict[str, float]]:
@@ -83,18 +93,18 @@ class Diagnosis:
         evidence, top, few = self.evidence, self.evidence.top, self.evidence.levels.get(FEW_USERS)
         if top is None:
             return {}, {}
-        if self.rule_result.verdict is Verdict.SCALES:
-            if evidence.half_neighbours and evidence.half_rate:
-                return evidence.half_neighbours, {"rate_rps": evidence.half_rate}
+        if self.rule_result.verdict in (Verdict.SCALES, Verdict.CPU_BOUND):
+            if None in self.neighbours and evidence.half_rate:
+                return self.neighbours[None], {"rate_rps": evidence.half_rate}
             if is_core_full(evidence, top) and few and not is_core_full(evidence, few):
                 top = few
-        return top.neighbours, {"users": top.metrics.users}
+        return self.neighbours[top.users], {"users": top.users}
 
     @property
     def is_core_contended(self) -> bool:
         """Whether those neighbours wait for a core that a healthy route fills."""
         level = self.evidence.levels.get(int(self.verdict_neighbours[1].get("users", 0)))
-        is_healthy = self.rule_result.verdict is Verdict.SCALES
+        is_healthy = self.rule_result.verdict in (Verdict.SCALES, Verdict.CPU_BOUND)
         return is_healthy and level is not None and is_core_full(self.evidence, level)
 
     @property

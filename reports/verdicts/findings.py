@@ -13,18 +13,11 @@ The rules, in order; the first that matches decides:
    core is full: it scales, as far as one core goes. A plateau with none of these: some other pool.
 
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do. The doctor's
-own rules (`rules.py`) share thresholds and predicates, and need what a lesson does not measure: a
+own rules (`results/judgement`) share thresholds and predicates, and need what a lesson does not measure: a
 watchdog, the loop's own CPU, half of the load, and levels of 8 and 64 users.
 """
 
 from reports.checks.model import TrustLevel
-from reports.formatting import (
-    format_count,
-    format_number,
-    format_seconds,
-    format_served_at_once,
-    format_share,
-)
 from reports.metrics.model import CrowdMetrics, RouteMetrics
 from reports.verdicts.diagnosis import Finding
 from reports.verdicts.load_sentences import load_sentences
@@ -36,7 +29,14 @@ from reports.verdicts.neighbours import (
     describe_worst_neighbour,
     is_neighbour_harmed,
 )
-from reports.verdicts.predicates import MIN_QUEUE, NEAR_POOL_SIZE, WRONG_SHARE
+from results.formatting import (
+    format_count,
+    format_number,
+    format_seconds,
+    format_served_at_once,
+    format_share,
+)
+from results.judgement.predicates import MIN_QUEUE, NEAR_POOL_SIZE, WRONG_SHARE
 from results.thresholds import COMPUTES_CORE_SHARE, GROWS_SHARE
 from results.verdicts import VERDICTS, Verdict
 
@@ -107,7 +107,7 @@ def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
     factors = f"{format_number(top.throughput)} req/s x {format_seconds(route.unloaded_mean)}"
     users, waiting = format_count(top.users, "user"), format_share(route.waiting_share or 0)
     served_part = f"{least}{round(served)} at once ({factors} = {format_served_at_once(served)})"
-    neighbour = describe_worst_neighbour(route, top)
+    neighbour = describe_worst_neighbour(route, top.users)
     sentences = [
         f"{route.route} serves {served_part}{why}.",
         f"With {users} a request takes {mean} on average, {waiting} of it waiting{neighbour}.",

@@ -4,19 +4,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reports.formatting import (
-    format_count,
-    format_estimate,
-    format_number,
-    format_ratio,
-    format_seconds,
-    format_share,
-)
+from reports.formatting import format_estimate
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.metrics.repeats import format_repeated_value, format_repeats, pair_ratios
 from reports.stats.intervals import RepeatedValue
 from reports.stats.model import EstimateSource, ReplayFit, ReplayResult
+from results.formatting import (
+    format_count,
+    format_number,
+    format_ratio,
+    format_seconds,
+    format_share,
+)
 from results.schema import Variant
 
 # times too low from which a closed loop's percentile is worth a sentence

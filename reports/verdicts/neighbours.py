@@ -3,8 +3,8 @@
 import math
 from enum import StrEnum
 
-from reports.formatting import format_count, format_ratio, format_seconds
-from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
+from reports.metrics.model import NeighbourMetrics, RouteMetrics
+from results.formatting import format_count, format_ratio, format_seconds
 from results.thresholds import FULL_CORE_SHARE, SUFFERS_RATIO, SUFFERS_SECONDS
 
 FULL_CORE = FULL_CORE_SHARE
@@ -51,7 +51,7 @@ def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> Ne
     return min(expected, key=lambda wait: abs(math.log(felt / expected[wait])))
 
 
-def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
+def describe_worst_neighbour(route: RouteMetrics, users: int) -> str:
     """Say how much later the slowest neighbour answered, or the async one if none is slowed."""
     changes = {
         neighbour: f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
@@ -68,5 +68,5 @@ def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
     name = f"`{'async def' if worst.kind == 'async' else worst.kind}` neighbour route"
     if not is_neighbour_harmed(worst):
         return f"; the {name} stayed fast (p90 {changes[worst]})"
-    ratio, users = format_ratio(worst.slowdown or 0), format_count(top.users, "user")
-    return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {users}"
+    ratio, crowd = format_ratio(worst.slowdown or 0), format_count(users, "user")
+    return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {crowd}"

@@ -7,11 +7,11 @@ places each waits N S / c.
 import re
 from collections.abc import Sequence
 
-from reports.formatting import format_count, format_number, format_seconds
-from reports.verdicts.culprit import Culprit
 from reports.verdicts.model import Remedy
-from reports.verdicts.predicates import NEAR_POOL_SIZE
 from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, RemedyRule
+from results.formatting import format_count, format_number, format_seconds
+from results.judgement.culprit import Culprit
+from results.judgement.predicates import NEAR_POOL_SIZE
 from results.verdicts import Verdict
 
 _EXAMPLE_USERS = 64

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from reports.formatting import format_seconds
 from reports.gates.evaluate import evaluate_gate
 from reports.metrics.model import NeighbourMetrics
 from reports.render.ci import step_summary
@@ -14,9 +13,10 @@ from reports.render.doctor_table import DOCTOR_COLUMNS
 from reports.render.summary import route_entry
 from reports.stats.quantiles import Estimate
 from reports.verdicts.diagnosis import Diagnosis, Finding
-from reports.verdicts.model import RouteEvidence
-from reports.verdicts.rules import evaluate_rules
+from results.formatting import format_seconds
 from results.gate_expression import parse_gate
+from results.judgement.model import RouteEvidence
+from results.judgement.rules import evaluate_rules
 from results.run_info import RouteRecord
 from results.schema import Cell
 from results.verdicts import Verdict

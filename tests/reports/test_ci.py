@@ -17,7 +17,7 @@ from reports.render.ci import (
     step_summary,
 )
 from reports.render.junit import TRUST_CASE_NAME, build_junit
-from reports.verdicts.culprit import source_roots
+from results.judgement.culprit import source_roots
 from results.run_info import AppInfo
 from tests.support.summary_factory import CHECKOUT, NOTES, arrivals, crowd, route, run
 

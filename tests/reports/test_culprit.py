@@ -11,7 +11,7 @@ import pytest
 
 from reports.model import Report
 from reports.report import build_report
-from reports.verdicts.culprit import (
+from results.judgement.culprit import (
     Culprit,
     LoopHolds,
     display_path,

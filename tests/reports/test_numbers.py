@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import formatting
 from reports.metrics.steady_state import Window, WorkerWindow, little_deviation
 from reports.stats.quantiles import estimate_quantile, is_supported, quantile
-from reports.stats.queueing import served_at_once
+from results import formatting
+from results.unloaded import served_at_once
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 

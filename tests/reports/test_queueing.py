@@ -31,9 +31,9 @@ from reports.stats.queueing import (
     mdc_queue,
     neighbour_delays,
     replay_latencies,
-    served_at_once,
 )
 from reports.stats.stationarity import relative_drift
+from results.unloaded import served_at_once
 from tests.support.queue_simulator import ORDERS, arrivals, constant, crowd, gated, serve
 
 D = 0.05

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reports.verdicts.culprit import Culprit, read_holds, summarise_holds
 from reports.verdicts.model import Remedy
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.remedy_rules import REMEDY_RULES
+from results.judgement.culprit import Culprit, read_holds, summarise_holds
 from results.verdicts import Verdict
 from targets.agent.watchdog import Watchdog
 from tests.targets.test_antipatterns import WARD_TRUTH, visited

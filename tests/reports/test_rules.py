@@ -9,11 +9,11 @@ from reports.checks.model import Check
 from reports.metrics.breakdown import LatencyBreakdown
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.stats.quantiles import Estimate
-from reports.verdicts.culprit import Culprit, LoopHolds
 from reports.verdicts.diagnose import gc_sentences
 from reports.verdicts.evidence import computing_share
-from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats
-from reports.verdicts.rules import evaluate_rules
+from results.judgement.culprit import Culprit, LoopHolds
+from results.judgement.model import LevelEvidence, RouteEvidence, ServerStats
+from results.judgement.rules import evaluate_rules
 from results.run_info import RouteRecord
 from results.verdicts import Verdict
 

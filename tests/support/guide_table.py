@@ -1,7 +1,7 @@
 """The decision guide as docs/forms.md shows it: a table of Markdown."""
 
-from reports.formatting import format_number
 from reports.render.decision_guide import GuideRow, group_by_form
+from results.formatting import format_number
 
 HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 

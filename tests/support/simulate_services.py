@@ -20,7 +20,7 @@ import msgspec
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.verdicts.evidence import gather_route
-from reports.verdicts.model import RouteEvidence
+from results.judgement.model import RouteEvidence
 from results.records import Done, Mark, ProcessSample, Runtime, Sent
 from results.run_info import Machine, Plan, RouteRecord, RunInfo
 from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario

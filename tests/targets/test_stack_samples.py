@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from reports.verdicts.culprit import LoopHolds, read_holds, summarise_holds
+from results.judgement.culprit import LoopHolds, read_holds, summarise_holds
 from targets.agent.loop_thread import (
     STACK_SAMPLE_INTERVAL,
     GilAccess,

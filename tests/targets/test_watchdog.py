@@ -26,7 +26,7 @@ import pytest
 import uvloop
 from fastapi import BackgroundTasks, Depends, FastAPI
 
-from reports.verdicts.culprit import LoopHolds, read_holds, summarise_holds
+from results.judgement.culprit import LoopHolds, read_holds, summarise_holds
 from targets.agent.stack_frames import FrameFormatter, find_only_call, line_and_call
 from targets.agent.trace_log import TraceLog
 from targets.agent.watchdog import Watchdog

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reports.verdicts.culprit import read_holds, summarise_holds
+from results.judgement.culprit import read_holds, summarise_holds
 from targets.agent.watchdog import Watchdog
 
 HERE = Path(__file__)

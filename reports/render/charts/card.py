@@ -6,11 +6,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import format_count, format_estimate, format_number
+from reports.formatting import format_estimate
 from reports.metrics.model import NeighbourMetrics
 from reports.render.charts import style
 from reports.verdicts.diagnosis import Diagnosis
-from reports.verdicts.model import RouteEvidence
+from results.formatting import format_count, format_number
+from results.judgement.model import RouteEvidence
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.verdicts import LOOP_VERDICTS
 
@@ -32,10 +33,10 @@ def draw_card(diagnosis: Diagnosis) -> Figure | None:
     if evidence.top is None or not evidence.unloaded_mean:
         return None
     figure = Figure(figsize=_CARD_INCHES, layout="constrained")
-    neighbour = evidence.top.neighbours.get("async")
+    neighbour = diagnosis.neighbours[evidence.top.users].get("async")
     if neighbour and neighbour.idle and neighbour.loaded:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-        _draw_neighbour_panel(right, neighbour, evidence.top.metrics.users)
+        _draw_neighbour_panel(right, neighbour, evidence.top.users)
     else:
         left = figure.subplots()
     rule_result = diagnosis.rule_result
@@ -46,10 +47,7 @@ def draw_card(diagnosis: Diagnosis) -> Figure | None:
 
 def card_points(evidence: RouteEvidence) -> list[tuple[int, float]]:
     """Return users and served at once, level by level."""
-    return [
-        (users, evidence.route.served_at_level(level.metrics))
-        for users, level in sorted(evidence.levels.items())
-    ]
+    return [(users, evidence.served_at(level)) for users, level in sorted(evidence.levels.items())]
 
 
 def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | None) -> None:
@@ -108,7 +106,8 @@ def describe_card(diagnosis: Diagnosis) -> str:
         f"{format_number(count)} with {format_count(users, 'user')}"
         for users, count in card_points(evidence)
     )
-    neighbour = evidence.top.neighbours.get("async") if evidence.top else None
+    top = evidence.top
+    neighbour = diagnosis.neighbours[top.users].get("async") if top else None
     neighbour_text = (
         f" The async neighbour's p90: {format_estimate(neighbour.idle)} alone, then"
         f" {format_estimate(neighbour.loaded)}."

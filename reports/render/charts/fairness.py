@@ -12,16 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from reports.claims.loop_fairness import MIN_TAIL_RATIO, FairnessCondition, fairness_conditions
-from reports.formatting import (
-    format_count,
-    format_estimate,
-    format_number,
-    format_ratio,
-    format_seconds,
-)
+from reports.formatting import format_estimate
 from reports.metrics.model import RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
+from results.formatting import format_count, format_number, format_ratio, format_seconds
 from results.schema import Variant
 
 _BARS_WIDTH_POINTS = 130.0  # points: what all bars of a panel are wide together

@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.formatting import format_estimate, format_number, format_seconds, format_share
+from reports.formatting import format_estimate
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
 from reports.stats.quantiles import QUANTILES
 from reports.stats.queueing import mdc_queue
 from reports.verdicts.load_sentences import UNQUEUED_RATIO
+from results.formatting import format_number, format_seconds, format_share
 from results.schema import ArrivalDistribution
 
 _MAX_PANELS_PER_ROW = 3

@@ -8,11 +8,11 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
 from reports.stats.quantiles import QUANTILES
+from results.formatting import format_ratio, format_seconds
 from results.schema import Variant
 
 

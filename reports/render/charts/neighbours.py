@@ -5,11 +5,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
 from reports.verdicts.neighbours import is_neighbour_harmed
+from results.formatting import format_ratio, format_seconds
 
 _ROW_OFFSETS = {"async": -0.17, "def": 0.17}
 

@@ -12,19 +12,14 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import (
-    format_count,
-    format_estimate,
-    format_number,
-    format_ratio,
-    format_seconds,
-)
+from reports.formatting import format_estimate
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
 from reports.stats.model import Curve, PercentileCurves, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, QUANTILES, LatencyStats
 from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission, load_label
+from results.formatting import format_count, format_number, format_ratio, format_seconds
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2
 _PERCENTILE_TICKS: dict[float, str] = {

@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import format_number, format_served_at_once
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
+from results.formatting import format_number, format_served_at_once
 from results.schema import Variant
 
 _AXIS_TICKS = (1, 2, 4, 8, 16, 32, 64, 128)

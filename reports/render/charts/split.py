@@ -13,11 +13,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import format_count, format_seconds, format_share
 from reports.metrics.breakdown import LatencyBreakdown
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
+from results.formatting import format_count, format_seconds, format_share
 from results.schema import Variant
 
 _MIN_LABEL_WIDTH = 0.3  # of the axis: a segment that is wider carries its name inside

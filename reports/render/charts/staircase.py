@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from reports.formatting import format_count, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
 from reports.verdicts.load_sentences import describe_burst
+from results.formatting import format_count, format_seconds
 from results.schema import Variant
 
 _ROUNDING_ERROR = 1e-6  # seconds that writing two moments down may make them overlap

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.formatting import format_number, format_seconds
 from reports.metrics.model import RunMetrics
 from reports.stats.quantiles import Estimate
+from results.formatting import format_number, format_seconds
 from results.schema import Variant
 
 INK = "#10100f"

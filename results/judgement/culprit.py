@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
+
 from results.records import Hold, StackFrame, StackTime, decode_app_line
 from results.run_info import AppInfo
 from results.spool import read_spool
@@ -65,13 +67,20 @@ class LoopHolds:
     gc_seconds: float = 0.0  # seconds of garbage collections, which no line causes
 
 
-def read_holds(folder: Path, session: str) -> list[Hold]:
-    """Return all processes' holds of a session, without what a killed process left half written."""
+def read_holds(folder: Path, session: str, origin: float) -> list[Hold]:
+    """Return all processes' holds of a session in seconds since `origin`.
+
+    What a killed process left half written is left out.
+    """
     # not another session's: `route-01-watch` also begins with `route-01`
     process_file = re.compile(rf"{re.escape(session)}-\d+")
     paths = [path for path in sorted(folder.glob("*.jsonl")) if process_file.fullmatch(path.stem)]
     lines = (line for path in paths for line in read_spool(path, decode_app_line))
-    return [line for line in lines if isinstance(line, Hold)]
+    return [
+        msgspec.structs.replace(line, start=line.start - origin, end=line.end - origin)
+        for line in lines
+        if isinstance(line, Hold)
+    ]
 
 
 def merge_holds(holds: Iterable[Hold]) -> list[Hold]:
@@ -89,14 +98,14 @@ def merge_holds(holds: Iterable[Hold]) -> list[Hold]:
 
 
 def summarise_holds(
-    holds: Iterable[Hold], window: tuple[float, float], origin: float, roots: Sequence[Path]
+    holds: Iterable[Hold], windows: Sequence[tuple[float, float]], roots: Sequence[Path]
 ) -> LoopHolds:
-    """Return what holds the loop in a window of seconds since `origin`; name files by `roots`."""
-    start, end = window
+    """Return what holds the loop in some windows, in seconds; name files by `roots`."""
     parts: dict[tuple[str, int, str], list[_AttributedTime]] = defaultdict(list)
     total = unattributed = gc_seconds = 0.0
     for hold in merge_holds(holds):
-        if not start <= (hold.start + hold.end) / 2 - origin < end:
+        middle = (hold.start + hold.end) / 2
+        if not any(start <= middle < end for start, end in windows):
             continue
         for stack in hold.stacks:
             if stack.seconds <= 0:

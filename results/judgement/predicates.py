@@ -2,14 +2,16 @@
 
 import math
 
-from reports.formatting import format_count, format_seconds, format_share
-from reports.verdicts.culprit import Culprit
-from reports.verdicts.model import LevelEvidence, RouteEvidence
-from reports.verdicts.neighbours import is_neighbour_harmed
+from results.judgement.culprit import Culprit
+from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results import thresholds
+from results.formatting import format_count, format_seconds, format_share
 from results.unloaded import added_wait
 
 WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
+BUSY_MACHINE = 0.3  # share of all cores that neither app nor generator used
+LONGER_THAN_ANSWER = 2.0  # times its unloaded latency that a request keeps a thread: work after it
+NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be named after it
 MIN_QUEUE = 1.0  # calls that wait, on average
 MAJORITY = 0.5  # share of the CPU used, or of a time
 _MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
@@ -37,6 +39,14 @@ def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
     )
     is_idle_hold = culprit.location in evidence.idle_hold_places
     return culprit.outside_requests <= MAJORITY or (is_frequent and not is_idle_hold)
+
+
+def is_neighbour_harmed(neighbour: NeighbourEffect | None) -> bool:
+    """Return whether a neighbour was measured, and the load clearly slows it."""
+    if not neighbour or not neighbour.loaded or not neighbour.idle:
+        return False
+    slow = max(thresholds.SUFFERS_SECONDS, thresholds.SUFFERS_RATIO * neighbour.idle)
+    return neighbour.loaded >= slow
 
 
 def is_async_harmed(level: LevelEvidence) -> bool:
@@ -71,9 +81,9 @@ def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 
 def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
     """Return CPU seconds per request, the app's own children left out."""
-    if not level.metrics.throughput:
+    if not level.rate:
         return evidence.unloaded_mean
-    return (level.server_stats.cpu or 0.0) / level.metrics.throughput
+    return (level.server_stats.cpu or 0.0) / level.rate
 
 
 def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
@@ -82,13 +92,13 @@ def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
         return level.server_stats.loop_cpu >= MAJORITY * (level.server_stats.cpu or 0.0)
     # from outside: unless the neighbour only waits for turns with the GIL
     neighbour = level.neighbours.get("async")
-    felt = neighbour.loaded.low if neighbour and neighbour.loaded else 0.0
-    return felt >= MAJORITY * level.metrics.users * app_cpu_per_request(evidence, level)
+    felt = (neighbour.loaded if neighbour else None) or 0.0
+    return felt >= MAJORITY * level.users * app_cpu_per_request(evidence, level)
 
 
 def explained_share(level: LevelEvidence, latency: float) -> float:
     """Return the share of the users that `latency` seconds per request and their pauses explain."""
-    return level.metrics.throughput * (latency + level.think_time) / level.metrics.users
+    return level.rate * (latency + level.think_time) / level.users
 
 
 def is_rate_explained(
@@ -100,13 +110,13 @@ def is_rate_explained(
 
 def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Return whether most requests take as long as among a few users: a queue delays them all."""
-    few, many = evidence.levels[thresholds.FEW_USERS].metrics, level.metrics
+    few, many = evidence.levels[thresholds.FEW_USERS], level
     if many.users <= thresholds.FEW_USERS or not few.quartiles or not many.quartiles:
         return False
     return (
-        explained_share(level, many.mean.low) >= thresholds.GROWS_SHARE
+        explained_share(level, many.mean) >= thresholds.GROWS_SHARE
         and added_wait(few.quartiles, many.quartiles)
-        <= (1 - thresholds.GROWS_SHARE) * many.mean.low
+        <= (1 - thresholds.GROWS_SHARE) * many.mean
     )
 
 
@@ -116,14 +126,14 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
     Chance hides twice the standard error of a count of n answers: 2 spread / sqrt(n) (renewal
     process; Cox 1962).
     """
-    rates = [level.metrics.throughput for level in (low, high)]
+    rates = [level.rate for level in (low, high)]
     if explained_share(low, evidence.unloaded.worst_case) >= thresholds.GROWS_SHARE or not all(
         rates
     ):
         return False
-    chance = [2 * evidence.spread / math.sqrt(max(x.metrics.completed, 1)) for x in (low, high)]
+    chance = [2 * evidence.spread / math.sqrt(max(x.completed, 1)) for x in (low, high)]
     alike = thresholds.SAME_RATE_TOLERANCE + math.hypot(*chance)
-    possible = [x.metrics.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
+    possible = [x.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
     is_same = abs(rates[1] / rates[0] - 1) <= alike
     return is_same and possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
 
@@ -131,10 +141,9 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
 def describe_async_wait(level: LevelEvidence) -> str:
     """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
-    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it is slowed
-    change = f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
+    change = f"{format_seconds(neighbour.idle)} to {format_seconds(neighbour.loaded)}"
     return (
-        f"the neighbour route went from {change} with {format_count(level.metrics.users, 'user')}"
+        f"the neighbour route went from {change} with {format_count(level.users, 'user')}"
     )
 
 
@@ -162,7 +171,7 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
         if total >= 2 * thresholds.FEW_USERS and few.server_stats.threads
         else evidence.levels[1]
     )
-    rate = level.metrics.throughput
+    rate = level.rate
     thread_time = (level.server_stats.threads or 0.0) / rate if rate else 0.0
     if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded_mean:
         thread_time = evidence.unloaded_mean
@@ -172,20 +181,19 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
 def _mean_uncertainty(level: LevelEvidence) -> float:
     """How far chance may have moved a level's mean latency, as a share."""
     # what lies between 0 and the longest varies by the root of (longest - mean) x mean at most
-    above = max(0.0, level.metrics.longest.low / level.metrics.mean.low - 1)
-    return math.sqrt(above / level.metrics.count)
+    above = max(0.0, level.longest / level.mean - 1)
+    return math.sqrt(above / max(1, len(level.latencies)))
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Return whether requests wait inside the app one at a time, though the core is not full."""
     alone = evidence.levels[1]
-    breakdown = alone.metrics.breakdown
-    if not breakdown or breakdown.timer is None or is_core_full(evidence, level):
+    if alone.app_time is None or is_core_full(evidence, level):
         return False
-    wait_time = breakdown.timer - app_cpu_per_request(evidence, alone)
+    wait_time = alone.app_time - app_cpu_per_request(evidence, alone)
     return (
-        wait_time > thresholds.AWAITS_SHARE * breakdown.timer + thresholds.AWAITS_SECONDS
-        and level.metrics.throughput * wait_time < thresholds.OVERLAPPING_WAITS * evidence.workers
+        wait_time > thresholds.AWAITS_SHARE * alone.app_time + thresholds.AWAITS_SECONDS
+        and level.rate * wait_time < thresholds.OVERLAPPING_WAITS * evidence.workers
     )
 
 
@@ -198,4 +206,18 @@ def has_caught_holds(evidence: RouteEvidence) -> bool:
     )
 
 
-NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be named after it
+
+
+def has_long_pause(evidence: RouteEvidence, level: LevelEvidence) -> bool:
+    """Return whether the loop once stood still for long, though the core was not full."""
+    # many users on a full core delay a single ping as much
+    if level.users > thresholds.FEW_USERS and is_computing(evidence, level):
+        return False
+    neighbour = level.neighbours.get("async")
+    longest = max(level.server_stats.longest_lag or 0.0, neighbour.longest if neighbour else 0.0)
+    return longest >= thresholds.LONG_HOLD_SECONDS
+
+
+def total_cpu_per_request(level: LevelEvidence) -> float:
+    """Return CPU seconds per request, the app's own processes included; 0 without a rate."""
+    return level.server_stats.total_cpu / level.rate if level.rate else 0.0
