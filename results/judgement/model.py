@@ -74,7 +74,8 @@ class LevelEvidence:
     server_stats: ServerStats
     other_cpu: float = 0.0  # share of all cores that neither app nor generator used
     is_silent: bool = False  # it ended because nothing was answered any more
-    unanswered: int = 0  # requests in flight at the end
+    sent: int = 0  # requests, in all phases
+    unanswered: int = 0  # of them, those in flight at the end
     odd_answers: int = 0  # right answers of another kind, or size, than a lone user's
 
 

@@ -16,6 +16,9 @@ MIN_QUEUE = 1.0  # calls that wait, on average
 MAJORITY = 0.5  # share of the CPU used, or of a time
 _MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
 _MIN_THREAD_SHARE = 0.2  # of the unloaded time: fewer busy threads than that were missed, not idle
+_LONG = thresholds.LONG_HOLD_SECONDS
+# seconds of watching, in all, after which a seldom hold was not met
+_SELDOM_WATCH, _SHORT_WATCH = 8.0, 1.4
 _CHANCE_MARGIN = 1.05  # times what chance could hide
 # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 _FREQUENT_HOLDS = 5
@@ -208,16 +211,28 @@ def has_caught_holds(evidence: RouteEvidence) -> bool:
 
 
 
-def has_long_pause(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Return whether the loop once stood still for long, though the core was not full."""
-    # many users on a full core delay a single ping as much
-    if level.users > thresholds.FEW_USERS and is_computing(evidence, level):
-        return False
+def find_long_pause(evidence: RouteEvidence) -> float:
+    """Return the seconds for which the watchdog should look for a hold that comes seldom.
+
+    The loop once stood still for long. On a full core so it does behind many users, without a hold.
+    """
+    paused = [level for level in evidence.levels.values() if _longest_pause(level) >= _LONG]
+    if any(not is_computing(evidence, level) for level in paused):
+        return _SELDOM_WATCH
+    return _SHORT_WATCH if any(x.users <= thresholds.FEW_USERS for x in paused) else 0.0
+
+
+def _longest_pause(level: LevelEvidence) -> float:
     neighbour = level.neighbours.get("async")
-    longest = max(level.server_stats.longest_lag or 0.0, neighbour.longest if neighbour else 0.0)
-    return longest >= thresholds.LONG_HOLD_SECONDS
+    return max(level.server_stats.longest_lag or 0.0, neighbour.longest if neighbour else 0.0)
 
 
 def total_cpu_per_request(level: LevelEvidence) -> float:
     """Return CPU seconds per request, the app's own processes included; 0 without a rate."""
     return level.server_stats.total_cpu / level.rate if level.rate else 0.0
+
+
+def least_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
+    """Return the same of a level or of a few users: waiting with others may cost CPU as well."""
+    few = evidence.levels.get(thresholds.FEW_USERS, level)
+    return min(map(total_cpu_per_request, (few, level)))

@@ -22,7 +22,7 @@ from results.judgement import capacity_rules, loop_rules
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
 from results.judgement.predicates import WRONG_SHARE
 from results.thresholds import FEW_USERS, MANY_USERS
-from results.verdicts import POOL_VERDICTS, Verdict
+from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, Verdict
 
 _REFUSALS = ("status 429", "status 503")
 _ODD_SHARE = 0.1  # of the answers under load that differ from a lone user's
@@ -48,8 +48,11 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
     advice = "more time for this route: --only, --budget 10m"
     unknown = RuleResult(Verdict.UNKNOWN, unexplained, advice)
     result = next((result for rule in _RULES if (result := rule(evidence))), unknown)
-    if result.needs is None and _is_figure_open(evidence, result):
-        return replace(result, needs=Measurement.LONGER_LONE)
+    if result.needs is None and result.verdict not in LOOP_VERDICTS:
+        if loop_rules.should_watch_longer(evidence):
+            return replace(result, needs=Measurement.WATCH)
+        if _is_figure_open(evidence, result):
+            return replace(result, needs=Measurement.LONGER_LONE)
     return result
 
 

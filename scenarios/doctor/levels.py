@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from results.gate_expression import GateLevel
+from results.judgement.model import LevelEvidence
 from results.schema import Cell, Neighbour, Scenario
 from results.thresholds import FEW_USERS, MANY_USERS, MIN_WINDOW_SECONDS
 from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
-from scenarios.doctor.interim import InterimStats
 from scenarios.plans.cells import Target, Times, poisson_arrivals, repeat_cell
 
 MAX_ROUTE_REQUESTS = 20_000  # requests per route, all its levels together
@@ -21,14 +21,19 @@ OWN_LEVELS = 5  # of ours, at most: each gets an equal share of the requests, ga
 MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with ease
 _MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with ease: its limit is 1,700 MB/s
 _MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may keep them in memory
-_PINGS_PER_LEVEL = 130  # per neighbour and level: above 100, enough for a p90
-# Users while the watchdog samples: it sees holds of 2 ms each when eight follow one another
-_WATCHDOG_USERS = 8
+_PINGS_PER_LEVEL = 130  # per neighbour of the idle app: above 100, enough for a p90
+_PING_RATE = 100.0  # pings per second and neighbour: 80 in the shortest window
 _MAX_GATE_WINDOW = 60.0  # seconds of one level of a gate, at most
 _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
 _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
+# a window may close after so many seconds, of a crowd and of a lone user, once its mean latency is
+# known to within this share
+_LEAST_CROWD, _LEAST_LONE, _PRECISION = 0.8, 0.4, 0.05
+# seconds, and unloaded latencies, without any answer after which a level ends
+_PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
+_COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
 _HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
 
@@ -44,6 +49,7 @@ class LevelPlanner:
     ping_cost: float  # seconds of app time per ping, at most; 0 where it costs nothing
     requests: int = MAX_ROUTE_REQUESTS
     answer_bytes: int = 0  # per answer
+    cpu_time: float = 0.0  # CPU seconds per request of a lone user, as far as known
 
     def why_too_large(self, *cells: Cell) -> str | None:
         """Return why the answers are too large for these cells; None if they are not."""
@@ -72,7 +78,11 @@ class LevelPlanner:
         cycle = self.service_time + think_time
         times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
-        neighbours = self.neighbours_for(window, users) if with_neighbours else ()
+        neighbours = self.neighbours_for(users) if with_neighbours else ()
+        least = _LEAST_LONE if users == 1 else _LEAST_CROWD
+        computing = _COMPUTING_PATIENCE * users * self.cpu_time
+        patience = max(_PATIENCE_SECONDS, _PATIENCE_RATIO * self.service_time) + computing
+        cell = replace(cell, precision=_PRECISION, least=least, patience=patience)
         return self._limit_cell(replace(cell, neighbours=neighbours))
 
     def _drain_time(self, users: int) -> float:
@@ -81,9 +91,9 @@ class LevelPlanner:
     def _limit_cell(self, cell: Cell) -> Cell:
         return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
-    def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
+    def neighbours_for(self, users: int) -> tuple[Neighbour, ...]:
         """Return both neighbours at the rate that a p90 takes; lower if they cost the app much."""
-        rate = _PINGS_PER_LEVEL / window
+        rate = _PING_RATE
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))
         # While requests block the loop; a rare hold may be longer than the usual service time
@@ -111,16 +121,17 @@ class LevelPlanner:
         """Return one user: the unloaded service time."""
         return self.crowd_cell(1, _clamp_value(12 * self.service_time, 0.8, 3.0))
 
-    def longer_single_user_cell(self, known: UnloadedLatency) -> Cell:
+    def longer_single_user_cell(self, known: UnloadedLatency, repeat: int) -> Cell:
         """Return one user until its mean should be precise, within a time limit."""
         error = max(known.worst_case - known.mean, known.mean - known.low)
         error_ratio = error / (MAX_RELATIVE_ERROR * known.mean)
-        window = _clamp_value(12 * known.mean * error_ratio**2, 2.0, _MAX_SINGLE_WINDOW)
-        return repeat_cell(self.crowd_cell(1, window), 3)  # repeat 2 of any level is a gate's
+        window = _clamp_value(12 * known.mean * error_ratio**2, 1.0, _MAX_SINGLE_WINDOW)
+        cell = replace(self.crowd_cell(1, window), precision=0.0)
+        return repeat_cell(cell, repeat)
 
     def few_users_cell(self) -> Cell:
         """Return a few users: a blocked loop shows here already, and drains soon."""
-        window = _clamp_value(2 * FEW_USERS * self.service_time, 1.6, 6.0)
+        window = _clamp_value(2 * FEW_USERS * self.service_time, 1.2, 6.0)
         return self.crowd_cell(FEW_USERS, window, with_neighbours=True)
 
     def many_users_cell(self, rate: float | None, scatter: float = 0.0) -> Cell:
@@ -140,7 +151,6 @@ class LevelPlanner:
             cell,
             window=window,
             warm_up=_clamp_value(cycle, cell.warm_up, _MAX_CYCLES_WINDOW / 2),
-            neighbours=self.neighbours_for(window, MANY_USERS),
         )
 
     def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
@@ -150,8 +160,11 @@ class LevelPlanner:
 
     def half_capacity_cell(self, rate: float) -> Cell:
         """Return arrivals at half of the capacity `rate`, with both neighbours."""
-        neighbours = self.neighbours_for(3.0, FEW_USERS)
-        return replace(self.open_model_cell(_HALF_CAPACITY * rate, 3.0), neighbours=neighbours)
+        half = _HALF_CAPACITY * rate
+        window = _clamp_value(8 / half, 1.5, 3.0)
+        return replace(
+            self.open_model_cell(half, window), neighbours=self.neighbours_for(FEW_USERS)
+        )
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
         """Return open-model Poisson arrivals at a rate, in requests per second."""
@@ -161,23 +174,23 @@ class LevelPlanner:
         cell = self._target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
         return self._limit_cell(cell)
 
-    def watchdog_cell(self, hold_time: float) -> Cell:
-        """Return a level with the watchdog; a request seems to block for `hold_time` seconds."""
-        cell = self.crowd_cell(_WATCHDOG_USERS, _clamp_value(25 * hold_time, 1.5, 5.0))
-        return replace(cell, name=f"{cell.name} watched", watched=True)
+    def watchdog_cell(self, users: int, window: float, repeat: int = 1) -> Cell:
+        """Return a level with the watchdog."""
+        cell = repeat_cell(self.crowd_cell(users, window), repeat)
+        return replace(cell, name=f"{cell.name} watched", watched=True, precision=0.0)
 
     def gate_cells(
         self,
         levels: dict[GateLevel | None, int],
-        stats_by_users: dict[int, InterimStats],
-        *,
-        is_blocked: bool,
+        measured: dict[int, LevelEvidence],
+        sent: int,
     ) -> Iterator[Cell]:
-        """Yield the levels that gates need, with enough requests for their quantiles."""
-        highest = stats_by_users[max(stats_by_users)]
-        used = sum(stats.requests_sent for stats in stats_by_users.values())
-        reserved = 2 * self._max_requests if is_blocked else 0
-        most = (self.requests - used - reserved) // len(levels) if levels else 0
+        """Yield the levels that gates need, with enough requests for their quantiles.
+
+        `sent` is how many requests of the route were sent so far.
+        """
+        highest = measured[max(measured)]
+        most = (self.requests - sent) // len(levels) if levels else 0
         counts_by_users: dict[int, int] = {}
         for level, count in levels.items():
             if level and level.unit == "/s":
@@ -187,15 +200,15 @@ class LevelPlanner:
                 users = int(level.amount) if level else highest.users
                 counts_by_users[users] = max(count, counts_by_users.get(users, 0))
         for users, count in counts_by_users.items():
-            is_repeat = users in stats_by_users
-            if is_repeat and stats_by_users[users].successes >= count:
+            is_repeat = users in measured
+            if is_repeat and measured[users].completed >= count:
                 continue
             rate = min(
                 users / max(self.service_time, users / MAX_GENERATOR_RATE),
                 highest.rate * max(1.0, users / highest.users),
             )
             window = _clamp_value(1.2 * count / max(rate, 0.1), 1.0, _MAX_GATE_WINDOW)
-            cell = replace(self.crowd_cell(users, window), most=most)
+            cell = replace(self.crowd_cell(users, window), most=most, precision=0.0)
             yield repeat_cell(cell, 2 if is_repeat else 1)
 
 
