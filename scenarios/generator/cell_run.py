@@ -102,6 +102,12 @@ class CellRun:
         self.early_reason = self.early_reason or reason
         self.ending_early.set()
 
+    def mark_silent(self) -> None:
+        """Give up the requests in flight; before the close, that ends the cell."""
+        self.silent.set()
+        if not self.closed:
+            self.end_early("silent")
+
     def open_window(self) -> None:
         """Begin the part that is judged."""
         self.phase, self.open_time, self.count_at_open = Phase.STEADY, clock(), self.answer_count

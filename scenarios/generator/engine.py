@@ -138,8 +138,8 @@ class LoadEngine:
     def _run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
         """Start all at one moment, measure, drain, abandon the rest. No window: until stopped."""
         cell, cell_run.start_time = cell_run.cell, start_time
-        silence = SilenceWatch(self.recorder, cell_run)
-        ticker = gevent.spawn(self._run_ticker, cell.name, silence)
+        silence = SilenceWatch(self.recorder, cell)
+        ticker = gevent.spawn(self._run_ticker, cell_run, silence)
         try:
             cell_run.started.set()
             self.mark("go", cell)
@@ -204,14 +204,14 @@ class LoadEngine:
                 self.recorder.abandon(request)
                 gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
-    def _run_ticker(self, cell: str, silence: SilenceWatch) -> None:
+    def _run_ticker(self, cell_run: CellRun, silence: SilenceWatch) -> None:
         due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
             try:
-                self.recorder.tick(cell, clock() - due)
-                if silence.cell_run.cell.patience:
-                    silence.tick(_TICK_INTERVAL)
+                self.recorder.tick(cell_run.cell.name, clock() - due)
+                if silence.is_silent(_TICK_INTERVAL, closed=cell_run.closed):
+                    cell_run.mark_silent()
             except OSError as error:  # a full disk: what cannot be recorded must not be sent
                 self.write_error = error
                 self.stopping.set()

@@ -1,7 +1,7 @@
 """Notices that nothing comes back of a cell, though requests are in flight."""
 
 from results.records import Mark
-from scenarios.generator.cell_run import CellRun
+from results.schema import Cell
 from scenarios.generator.recorder import Recorder
 
 _NOTICE_SECONDS = 0.1  # of silence, after which its beginning is marked, in case it lasts
@@ -14,17 +14,22 @@ class SilenceWatch:
     after the last answer, or after the first request left.
     """
 
-    def __init__(self, recorder: Recorder, cell_run: CellRun) -> None:
-        self.recorder, self.cell_run = recorder, cell_run
+    def __init__(self, recorder: Recorder, cell: Cell) -> None:
+        self.recorder, self.cell = recorder, cell
         self.seconds, self.ended_count = 0.0, 0
         self.marks: list[Mark] = []
 
-    def tick(self, seconds: float) -> None:
-        """Count `seconds` more: what the generator itself stood still is no silence."""
-        cell, gauges = self.cell_run.cell, self.recorder.gauges
-        gauge = gauges[cell.name]
-        if self.cell_run.closed and not gauge.in_flight:
-            gauge = gauges[cell.neighbour_cell_name]
+    def is_silent(self, seconds: float, *, closed: bool) -> bool:
+        """Count `seconds` more; return whether the cell, open or closed, lost its patience.
+
+        The caller leaves out the time in which the generator itself stood still.
+        """
+        cell = self.cell
+        if not cell.patience:
+            return False
+        gauge = self.recorder.gauges[cell.name]
+        if closed and not gauge.in_flight:
+            gauge = self.recorder.gauges[cell.neighbour_cell_name]
         if gauge.in_flight and gauge.ended_count == self.ended_count:
             self.seconds += seconds
         else:
@@ -32,7 +37,4 @@ class SilenceWatch:
         self.ended_count = gauge.ended_count
         if self.seconds >= _NOTICE_SECONDS and not self.marks:
             self.marks = self.recorder.read_marks(cell, "silent")
-        if self.marks and self.seconds >= cell.patience:
-            self.cell_run.silent.set()
-            if not self.cell_run.closed:
-                self.cell_run.end_early("silent")
+        return bool(self.marks) and self.seconds >= cell.patience

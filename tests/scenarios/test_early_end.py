@@ -131,7 +131,7 @@ class Watched:
     def __init__(self, folder: Path, clock: Clock, cell: Cell) -> None:
         self.clock, self.recorder = clock, Recorder(folder, "w")
         self.cell_run = CellRun(cell, Event(), endless=False)
-        self.watch = SilenceWatch(self.recorder, self.cell_run)
+        self.watch = SilenceWatch(self.recorder, cell)
         self.ping_cell = replace(cell, name=cell.neighbour_cell_name)
 
     def start(self, *, ping: bool = False) -> Any:
@@ -144,7 +144,12 @@ class Watched:
         """The ticker ticks."""
         for _ in range(round(seconds / TICK)):
             self.clock.now += TICK
-            self.watch.tick(TICK)
+            self.tick()
+
+    def tick(self) -> None:
+        """Look once, as the engine's ticker does."""
+        if self.watch.is_silent(TICK, closed=self.cell_run.closed):
+            self.cell_run.mark_silent()
 
     @property
     def is_silent(self) -> bool:
@@ -214,5 +219,5 @@ def test_a_generator_that_stood_still_heard_no_silence(watched: Watched) -> None
     watched.start()
     watched.pass_time(1.0)
     watched.clock.now += 60.0
-    watched.watch.tick(TICK)
+    watched.tick()
     assert not watched.is_silent
