@@ -35,7 +35,6 @@ class WatchedProcess:
         self.loop_thread: int | None = None
         self.family: list[psutil.Process] = []
         self.family_cpu = self.total_cpu = 0.0
-        self.spool: Spool | None = None
 
     def read(self, now: float) -> ProcessSample:
         """Read the CPU seconds since its start, and its memory. Raises psutil.Error or OSError."""
@@ -99,6 +98,7 @@ class CpuWitness:
         self.folder, self.name, self.processes = folder / "probe", process, processes
         self.has_agent = has_agent
         self.watched: dict[int, WatchedProcess] = {}
+        self.spools: dict[int, Spool] = {}
         self.readings: deque[tuple[float, dict[int, float]]] = deque()
         self.listed_at = -_LIST_INTERVAL
 
@@ -119,7 +119,7 @@ class CpuWitness:
                 continue
             totals[pid] = watched.total_cpu
             if watched.agent_spool or not self.has_agent:
-                self._write(watched, sample)
+                self._write(pid, sample)
         self.readings.append((now, totals))
         while self.readings[0][0] < now - _KEPT_SECONDS:
             self.readings.popleft()
@@ -135,10 +135,8 @@ class CpuWitness:
 
     def close(self) -> None:
         """Close all spools."""
-        for watched in self.watched.values():
-            if watched.spool:
-                watched.spool.close()
-        self.watched.clear()
+        for spool in self.spools.values():
+            spool.close()
 
     def _list_processes(self) -> None:
         """Take up new processes; those with a spool of the agent count more than those given."""
@@ -164,12 +162,11 @@ class CpuWitness:
             with contextlib.suppress(psutil.Error, OSError):
                 watched.find_loop_thread(cores)
 
-    def _write(self, watched: WatchedProcess, sample: ProcessSample) -> None:
-        if watched.spool is None:
-            name = f"{self.name}-{watched.process.pid}.system.jsonl"
-            watched.spool = Spool(self.folder / name)
-        watched.spool.write(sample)
-        watched.spool.file.flush()
+    def _write(self, pid: int, sample: ProcessSample) -> None:
+        if pid not in self.spools:
+            self.spools[pid] = Spool(self.folder / f"{self.name}-{pid}.system.jsonl")
+        self.spools[pid].write(sample)
+        self.spools[pid].file.flush()
 
 
 def process_tree(pid: int) -> list[psutil.Process]:
