@@ -19,8 +19,7 @@ from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
 from scenarios.doctor import controls
-from scenarios.doctor.app import read_agent_file
-from scenarios.doctor.environment import idle_wait_file
+from scenarios.doctor.app import read_agent_file, watch_file
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.progress import DoctorProgressListener
@@ -95,8 +94,10 @@ class AppTestBed:
             yield None, url
             return
         env = self.cpu_count_env | self.app.launch_environment(
-            session, self.run.path, self.secret, watch=with_watchdog
+            session, self.run.path, self.secret, is_first=session == "idle"
         )
+        if with_watchdog and session != "idle":
+            watch_file(self.run.path, session).touch()
         log = RunLog.from_here(self.run.path / "log.txt")
         path = controls.readiness_path(self.app, self.secret)
         timeout = min(_STARTUP_TIMEOUT, self.options.budget)
@@ -149,7 +150,7 @@ class AppTestBed:
             _add_note(self.run, f"The watchdog could not sample the event loop: {failure['why']}.")
             return
         self.report_step("the loop at rest")
-        idle_wait_file(self.run.path).unlink()
+        watch_file(self.run.path, "idle").touch()
         begun = time.perf_counter() - self.run.info.origin + WATCHDOG_DELAY
         self.run.info.idle_span = begun, begun + IDLE_WATCH_SECONDS
         while time.perf_counter() - self.run.info.origin < begun + IDLE_WATCH_SECONDS:
