@@ -123,9 +123,9 @@ def test_a_deadlock_of_an_async_route_is_no_matter_of_its_thread() -> None:
     )
 
 
-def test_a_full_core_is_told_what_it_gives_at_most() -> None:
-    """The CPU of a request decides, and not the time that it takes; nothing is told without it."""
-    for cores, cpu, told in (
+def test_a_full_core_has_a_capacity() -> None:
+    """The CPU of a request decides, not the time that it takes; without it, nothing is said."""
+    for cores, cpu, sentence in (
         (1, 0.05, "1 core / 50.0 ms of CPU per request = 20.0 requests/s at most"),
         (4, 0.02, "4 cores / 20.0 ms of CPU per request = 200 requests/s at most"),
         (4, None, ""),
@@ -140,8 +140,8 @@ def test_a_full_core_is_told_what_it_gives_at_most() -> None:
         )
         assert remedy
         assert "no rewriting to `async def` helps" in remedy.title
-        assert remedy.expect.startswith(told)
-        assert bool(told) == bool(remedy.expect)
+        assert remedy.expect.startswith(sentence)
+        assert bool(sentence) == bool(remedy.expect)
 
 
 def test_every_rule_is_the_first_that_fits_somewhere() -> None:

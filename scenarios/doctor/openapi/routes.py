@@ -208,8 +208,8 @@ def _named_routes(
     routes: list[DeclaredRoute], selection: RouteSelection, document: dict[str, Any]
 ) -> dict[str, DeclaredRoute]:
     """Return the routes that --route names, by name. Raises UsageError."""
-    found = (_find_named_routes(name, routes, document) for name in selection.routes)
-    return {route.name: route for route in chain.from_iterable(found)}
+    groups = (_find_named_routes(name, routes, document) for name in selection.routes)
+    return {route.name: route for route in chain.from_iterable(groups)}
 
 
 def _find_named_routes(
