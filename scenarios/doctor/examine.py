@@ -70,7 +70,7 @@ def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteReque
             testbed.app_running("idle", with_watchdog=False) as (_, url),
             testbed.open_client(url) as client,
         ):
-            return read_routes(testbed, client)
+            return read_routes(testbed, client, is_outline=True)
 
 
 class Examination:
