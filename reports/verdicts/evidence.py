@@ -37,7 +37,7 @@ def gather_route(
         cpu_while_late = computing_share(cpu, few_cpu, window.seconds, late)
     faults = {cell.users: counts for cell in crowds if (counts := _wrong_answers(run_data, cell))}
     idle_holds = idle_loop_holds(run_data)[0]
-    runtime = run.runtime(entry.session)
+    runtime = run.runtime(cells[0].on if cells else entry.session)
     return RouteEvidence(
         entry=entry,
         route=route,
@@ -96,7 +96,7 @@ def computing_share(
 def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds, float]:
     """Return what holds the loop of the idle app, and for how many seconds it was watched."""
     if span := run_data.run.idle_span:
-        return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
+        return _loop_holds_between(run_data, "app-1", span), span[1] - span[0]
     rest = _idle_cell(run_data)
     window = steady_window(run_data, rest, rest.name) if rest else None
     if not rest or not window:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from results import thresholds
 from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
+from results.run_info import RouteRecord
 from results.schema import Cell
+from results.store import RunWriter
 from results.thresholds import FEW_USERS, MANY_USERS, SAME_RATE_TOLERANCE
 from results.unloaded import UnloadedLatency, estimate_unloaded, relative_deviation
 from scenarios.doctor.interim import InterimStats, read_interim_stats
@@ -22,7 +23,8 @@ _MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 class AdaptivePlan:
     """The levels of one route."""
 
-    folder: Path
+    run: RunWriter
+    record: RouteRecord
     planner: LevelPlanner
     idle_p90: dict[str, float]
     gates: tuple[Gate, ...]
@@ -70,11 +72,20 @@ class AdaptivePlan:
             self.hold_time = 1 / blocked.rate if blocked and blocked.rate else single.mean
         if gate_cells := tuple(self._gate_cells()):
             yield gate_cells
+        if self.hold_time is not None and self.run.info.app.how == "module":
+            watched_cell = self.planner.watchdog_cell(self.hold_time)
+            if self.fits(watched_cell, True):
+                yield (watched_cell,)
 
     def _run_level(self, cell: Cell) -> Iterator[Cells]:
         yield (cell,)
-        if stats := read_interim_stats(self.folder, self.planner.session, cell):
+        if stats := self._read_stats(cell):
             self.stats[cell.users] = stats
+
+    def _read_stats(self, cell: Cell) -> InterimStats | None:
+        planned = (it for it in self.run.info.plan.cells if it.name == cell.name)
+        cell = next(planned, cell)  # with the process that answered
+        return read_interim_stats(self.run.path, self.planner.session, cell)
 
     def _refine_capacity(self, *, is_blocked: bool) -> Iterator[Cells]:
         """Run the single user longer if its mean is uncertain; then a level within a plateau."""
@@ -89,7 +100,7 @@ class AdaptivePlan:
             longer_cell = self.planner.longer_single_user_cell(known)
             if self.fits(longer_cell, False):
                 yield (longer_cell,)
-                if stats := read_interim_stats(self.folder, self.planner.session, longer_cell):
+                if stats := self._read_stats(longer_cell):
                     latencies = [*single.latencies, *stats.latencies]
                     known = estimate_unloaded(latencies, few.latencies) or known
         if not is_blocked and _is_unexplained_plateau(top, few, known):

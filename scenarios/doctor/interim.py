@@ -87,11 +87,12 @@ class InterimStats:
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
     """Return a cell's metrics; None without a window, or if its requests ran out at once."""
-    marks = {
-        line.mark: line.t
-        for line in read_spool(folder / "load" / f"{session}.jsonl", records.decode_load_line)
-        if isinstance(line, records.Mark) and line.cell == cell.name
-    }
+    marks: dict[str, float] = {}
+    worker = session
+    for path in folder.glob(f"load/{session}*.jsonl"):
+        for line in read_spool(path, records.decode_load_line):
+            if isinstance(line, records.Mark) and line.cell == cell.name:
+                marks[line.mark], worker = line.t, path.stem
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
@@ -101,7 +102,7 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
     pings: defaultdict[str, list[float]] = defaultdict(list)
     latencies: list[float] = []
     successes = failures = abandoned = 0
-    for line in read_spool(folder / "samples" / f"{session}.jsonl", records.decode_request_line):
+    for line in read_spool(folder / "samples" / f"{worker}.jsonl", records.decode_request_line):
         if isinstance(line, records.Sent) and line.cell in {cell.name, cell.neighbour_cell_name}:
             sent[line.seq] = line
         if isinstance(line, records.Sent | records.Unsent) or line.seq not in sent:
@@ -121,7 +122,7 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
         think_time=cell.think,
         rate=successes / (end - begin),
         latencies=sorted(latencies),
-        cpu_cores=_used_cpu_cores(folder / "probe", session, begin, end),
+        cpu_cores=_used_cpu_cores(folder / "probe", cell.on, begin, end),
         pings={kind: sorted(latencies_of_kind) for kind, latencies_of_kind in pings.items()},
         failures=failures,
         successes=successes,
@@ -130,11 +131,9 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
     )
 
 
-def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float:
+def _used_cpu_cores(folder: Path, process: str, begin: float, end: float) -> float:
     cores = 0.0
-    for path in folder.glob("*.jsonl"):
-        if path.stem.rpartition("-")[0] != session:
-            continue
+    for path in folder.glob(f"{process}-*.system.jsonl"):
         samples = [
             (line.t, line.cpu)
             for line in read_spool(path, records.decode_app_line)
