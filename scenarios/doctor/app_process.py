@@ -25,8 +25,8 @@ _CPU_SECONDS = 0.25  # seconds over which the CPU is read
 _CALM_CORES = 0.1  # cores below which the app does nothing
 _PING_RATIO, _PING_SPARE = 2.0, 0.002  # how much slower a ping at rest may be: times, seconds
 _SPARE_WORK = 2  # tasks, threads or queued calls that may be more: our own connections
-# Seconds to wait for rest: at most; while the app still works off what it has; for one that is
-# not ours and never started afresh
+# Seconds to wait for rest: usually; while the app still works off what it has; for one that is not
+# ours and never started afresh
 _REST_TIMEOUT, _FALLING_TIMEOUT, _FOREIGN_TIMEOUT = 1.0, 5.0, 30.0
 _SWITCH_SECONDS = 0.25  # seconds until the agent has seen the watchdog's switch
 _WATCHDOG_TIMEOUT = 3.0  # seconds for the watchdog to start
@@ -46,14 +46,17 @@ class Activity:
         return (
             self.is_answering(idle)
             and self.cores < max(_CALM_CORES, 1.2 * idle.cores)
-            and all(
-                now <= then + _SPARE_WORK for now, then in zip(self.work, idle.work, strict=False)
-            )
+            and self.is_done(idle)
         )
 
     def is_answering(self, idle: "Activity") -> bool:
         """Return whether it answers as quickly as before its first load."""
         return self.ping <= max(_PING_RATIO * idle.ping, idle.ping + _PING_SPARE)
+
+    def is_done(self, idle: "Activity") -> bool:
+        """Return whether no work is left over, as far as the app tells."""
+        pairs = zip(self.work, idle.work, strict=False)
+        return all(now <= then + _SPARE_WORK for now, then in pairs)
 
     def is_below(self, before: "Activity | None") -> bool:
         """Return whether it does less than before: it works off what it has."""
@@ -97,17 +100,21 @@ class AppProcess:
             idle = self.idle
             self.idle = Activity(idle.ping, idle.cores, tuple(map(max, work, idle.work or work)))
 
-    def wait_for_rest(self, check: Callable[[], None]) -> bool:
-        """Return whether it comes back to rest soon; one that is not ours is waited for longer."""
+    def wait_for_rest(self, check: Callable[[], None], startup_seconds: float) -> bool:
+        """Return whether it comes back to rest sooner than a fresh one would start."""
         began, before = time.perf_counter(), None
         while self.is_alive:
             check()
             now = Activity(self._measure_ping(), self._measure_cores(), self._count_work())
             if now.is_rest(self.idle):
                 return True
-            timeout = _REST_TIMEOUT if self.child else _FOREIGN_TIMEOUT
-            if now.is_answering(self.idle) and (now.is_below(before) or not self.child):
+            is_answering, timeout = now.is_answering(self.idle), _REST_TIMEOUT
+            if is_answering and (now.is_below(before) or not self.child):
                 timeout = _FALLING_TIMEOUT
+            elif not self.child:
+                timeout = _FOREIGN_TIMEOUT
+            if now.is_done(self.idle):  # other work on the machine may slow it
+                timeout = max(timeout, startup_seconds)
             if time.perf_counter() - began > timeout:
                 return False
             before = now

@@ -22,7 +22,7 @@ _MAX_STALLED_SHARE = 0.01
 _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for other VMs
 MAX_OTHER_SHARE = 0.30  # share of all cores that other processes may use
 OTHERS_REASON = "other processes used the CPU"
-_QUIET_TIMEOUT, _QUIET_POLL_SECONDS = 3.0, 0.2  # seconds to wait for quiet, and per reading
+QUIET_TIMEOUT, _QUIET_POLL_SECONDS = 3.0, 0.2  # seconds to wait for quiet, and per reading
 
 
 class OtherLoad:
@@ -41,7 +41,7 @@ class OtherLoad:
 
     def wait_for_quiet(self, check: Callable[[], None]) -> None:
         """Wait a moment for a machine that is busy now."""
-        deadline = time.perf_counter() + _QUIET_TIMEOUT
+        deadline = time.perf_counter() + QUIET_TIMEOUT
         while self.read_share() >= MAX_OTHER_SHARE and time.perf_counter() < deadline:
             check()
             time.sleep(_QUIET_POLL_SECONDS)

@@ -31,6 +31,7 @@ from scenarios.doctor.openapi.smoke_test import run_smoke_test
 from scenarios.doctor.progress import DoctorProgressListener
 from scenarios.doctor.retry import (
     OTHERS_REASON,
+    QUIET_TIMEOUT,
     OtherLoad,
     archive_level,
     find_interference,
@@ -51,7 +52,11 @@ _STARTUP_TIMEOUT = 120.0  # seconds for an app to start: some load a model first
 # Seconds at most, seconds per sample, and the share of a core below which the app is idle
 _IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = 10.0, 0.2, 0.2
 IDLE_WATCH_SECONDS = 2.2  # seconds for which the watchdog samples an app at rest
+_LEVEL_SECONDS = 5.0  # seconds that a usual level takes at most
 _MAX_REPEATS = 3  # of a disturbed level
+# Levels that are not repeated for other work's sake after one whose every try it disturbed: that
+# work goes on for long, or it is the app's own, like a database's
+_ENDURED_LEVELS = 10
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
 MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
@@ -65,7 +70,7 @@ class OverBudgetError(Exception):
 
 
 class AppTestBed:
-    """The test bed of a run. Mutable state: both processes, longest start, can the app idle."""
+    """The test bed of a run. Mutable state: both processes, and what was seen of them."""
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class AppTestBed:
         self.locust: LocustProcess | None = None
         self.app_stack, self.locust_stack = contextlib.ExitStack(), contextlib.ExitStack()
         self.process_count, self.job_counts = 0, Counter[str]()
-        self.others, self.are_others_steady = OtherLoad(self._own_cpu), False
+        self.others, self.endured_levels = OtherLoad(self._own_cpu), 0
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -153,7 +158,8 @@ class AppTestBed:
     def _is_at_rest(self, process: AppProcess) -> bool:
         self.report_step("waiting for the app to rest")
         # one that is not ours is left alone, whatever it does
-        return process.wait_for_rest(self.raise_if_stopped) or not process.child
+        is_at_rest = process.wait_for_rest(self.raise_if_stopped, self.startup_seconds)
+        return is_at_rest or not process.child
 
     def _start_app(self) -> AppProcess:
         """Start the app, ready to answer; a URL runs already."""
@@ -303,13 +309,13 @@ class AppTestBed:
             left = self.count_remaining(session, request) if request else 0
             job = self._run_job(session, cells, request)
             why = find_interference(self.run.path, job) if job else None
-            if not job or not why or (why == OTHERS_REASON and self.are_others_steady):
+            self.endured_levels = max(0, self.endured_levels - 1)
+            if not job or not why or (why == OTHERS_REASON and self.endured_levels):
                 return
             reasons.add(why)
-            if not tries_left:  # it is always so: perhaps a database, whose work is the app's
-                self.are_others_steady = reasons == {OTHERS_REASON}
-                return
-            if not self.fits_budget(sum(map(level_duration, job.cells))):
+            if not tries_left and reasons == {OTHERS_REASON}:
+                self.endured_levels = _ENDURED_LEVELS
+            if not tries_left or not self.fits_budget(sum(map(level_duration, job.cells))):
                 return
             if request and self.count_remaining(session, request) < left / 2:
                 sentence = f"{label} was not measured again, though {why}"
@@ -337,7 +343,8 @@ class AppTestBed:
             if self.unwatched_reason:
                 self._note_unwatched()
                 return None
-            self.others.wait_for_quiet(check)
+            if not self.endured_levels and self.fits_budget(QUIET_TIMEOUT + _LEVEL_SECONDS):
+                self.others.wait_for_quiet(check)
             job = self._create_job(session, cells, process.name, request)
             if job.cells:
                 run_job(
