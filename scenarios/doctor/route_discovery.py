@@ -27,7 +27,7 @@ def read_routes(
     selection, app, run = testbed.options.selection, testbed.app, testbed.run
     is_module = app.launch_mode == "module"
     if is_module:
-        app_info = app.read_app_info("idle", run.path) or {}
+        app_info = app.read_app_info("app-1", run.path) or {}
         run.info.app.framework = app_info.get("framework")
         run.info.loop = app_info.get("loop") or run.info.loop
     else:
