@@ -419,7 +419,7 @@ def test_routes_are_chosen_by_name_glob_and_request(
     ],
 )
 def test_each_route_is_examined_or_left_out_for_a_reason(
-    flags: dict[str, list[str]], reasons: list[str]
+    flags: dict[str, Any], reasons: list[str]
 ) -> None:
     """The reason of a flag comes before that of the default."""
     left_out = left_out_routes(
