@@ -26,8 +26,7 @@ from scenarios.generator.silence import SilenceWatch
 
 _TICK_INTERVAL = 0.01  # seconds between two samples of the generator itself
 _ASSEMBLY_TIMEOUT = 30.0  # seconds that connecting, or spawning the users, may take
-# seconds for a server to accept the connections before a load that has no warm-up
-_ACCEPT_TIME = 0.03
+_ACCEPT_TIME = 0.0005  # seconds per user for a server to accept its connection
 
 
 class UserProtocol(Protocol):
@@ -83,8 +82,7 @@ class LoadEngine:
             self._start_dispatchers(cell_run)
             if not cell_run.is_ready():
                 cell_run.assembled.wait(_ASSEMBLY_TIMEOUT)
-            if not cell.warm_up and not cell.cold:
-                gevent.sleep(_ACCEPT_TIME)
+            gevent.sleep(0.0 if cell.cold else _ACCEPT_TIME * cell.users)
             gc.collect()
             # a collection of the generator's own garbage would look like latency of the server
             gc.disable()

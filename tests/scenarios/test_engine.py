@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from results.records import (
@@ -125,6 +126,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
 
     def jobs() -> Iterator[Job]:
         for name, planned in CELLS.items():
+            assert not open_connections(server.port), f"the cell before {name} left some open"
             if name == "restarted":
                 server.restart()
             letters = {planned.route: RequestTemplate(headers={"x-token": TOKENS[name]})}
@@ -140,6 +142,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     finally:
         server.close()
     return {name: read(folder, f"job-{name}", planned) for name, planned in CELLS.items()}
+
+
+def open_connections(port: int) -> list[object]:
+    """Those of Locust's to the port: an app comes to rest only without them."""
+    return [
+        connection
+        for connection in psutil.net_connections("tcp4")
+        if connection.raddr and connection.raddr.port == port and connection.status == "ESTABLISHED"
+    ]
 
 
 def read(folder: Path, worker: str, planned: Cell) -> Measured:
