@@ -202,7 +202,8 @@ def _measure_crowd(
         stationarity = Stationarity.from_values(smooth)
     probe = run_data.probe[run_data.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
-    cpu_cost = cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answer_times)
+    cpu = probe.dropna(subset="cpu")
+    cpu_cost = cost_interval(cpu.t.to_numpy(), cpu.cpu.to_numpy(), window.answer_times)
     clump = window.throughput * (service or 0.0)
     return CrowdMetrics(
         cell=cell.name,

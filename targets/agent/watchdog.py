@@ -46,7 +46,6 @@ from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 clock_seconds = time.perf_counter
 _POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
 _MIN_HOLD_SECONDS = 0.010  # it writes no shorter hold
-_WAIT_FILE_INTERVAL = 0.1  # seconds between two checks whether `<session>.wait` is still there
 _MAX_HOLD_PIECE = 0.5  # seconds of a hold that a killed process may lose
 _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
 _SWITCH_INTERVAL = 0.000005  # seconds: less than Python code takes between two calls
@@ -123,9 +122,6 @@ class Watchdog(ForkSafeThread):
     def run(self) -> None:
         """Run the thread until stopped, the loop ends, or the file cannot be written."""
         sharpen_timer()
-        wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
-        while wait.exists() and self._is_watching():
-            self.pausing.wait(_WAIT_FILE_INTERVAL)
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
@@ -136,10 +132,11 @@ class Watchdog(ForkSafeThread):
 
     def _write_holds(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.loop.call_soon_threadsafe(self._send_heartbeat)
+        while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self._is_watching():
+            pass  # the loop does not run yet, or something holds it
+        self.path.touch()  # the driver sees by its time that watching has begun
         with self.path.open("a", encoding="utf-8") as file:
-            self.loop.call_soon_threadsafe(self._send_heartbeat)
-            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self._is_watching():
-                pass  # still starting up
             while self._is_watching():
                 self._poll_loop(file)
 

@@ -11,7 +11,7 @@ import pytest
 from results.run_info import RunInfo
 from results.schema import Neighbour
 from scenarios.doctor import examine, testbed
-from scenarios.doctor.environment import idle_wait_file
+from scenarios.doctor.app import watch_file
 from scenarios.doctor.examine import Examination
 
 
@@ -28,10 +28,8 @@ class MadeUp:
             path=folder, info=RunInfo(origin=self.origin), write_info=lambda: None
         )
         self.stop_request = SimpleNamespace(raise_if_requested=lambda: None)
-        self.wait = idle_wait_file(folder)
-        self.wait.parent.mkdir()
-        if how == "module":
-            self.wait.touch()
+        self.watch = watch_file(folder, "idle")
+        self.watch.parent.mkdir()
         self.happened: list[tuple[str, bool]] = []
 
     def report_step(self, what: str) -> None:
@@ -43,11 +41,11 @@ class MadeUp:
 
     @contextlib.contextmanager
     def app_running(self, session: str, *, with_watchdog: bool) -> Iterator[tuple[None, str]]:
-        """The app, and whether its watch has to wait as it starts and ends."""
+        """The app, and whether its watch is on as it starts and ends."""
         assert (session, with_watchdog) == ("idle", True)
-        self.happened.append(("started", self.wait.exists()))
+        self.happened.append(("started", self.watch.exists()))
         yield None, "http://127.0.0.1:1"
-        self.happened.append(("ended", self.wait.exists()))
+        self.happened.append(("ended", self.watch.exists()))
 
     @contextlib.contextmanager
     def open_client(self, _: str) -> Iterator[None]:
@@ -58,7 +56,7 @@ class MadeUp:
 
     def run_levels(self, *_: Any) -> None:
         """The neighbours are asked."""
-        self.happened.append(("asked", self.wait.exists()))
+        self.happened.append(("asked", self.watch.exists()))
 
 
 @pytest.mark.parametrize("how", ["module", "url"])
@@ -80,7 +78,7 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
     monkeypatch.setattr(testbed, "time", passing)
     Examination(made).measure_idle()
     ours = how == "module"
-    assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
+    assert made.happened == [("started", False), ("asked", False), ("ended", ours)]
     assert made.run.info.idle_span == (
         (3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS)
         if ours
@@ -92,7 +90,6 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
 def test_where_the_watchdog_cannot_sample_no_time_is_spent_on_it(tmp_path: Path) -> None:
     """Its reason is kept for the verdicts, and noted in the run."""
     made: Any = MadeUp(tmp_path, "module")
-    (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "unwatched-idle.json").write_text('{"why": "no GIL"}')
     made.watch_idle_app()
     assert (made.unwatched_reason, made.run.info.idle_span) == ("no GIL", None)

@@ -426,30 +426,6 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert before == after
 
 
-def test_a_watch_that_is_said_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
-    """What is measured before is undisturbed: the interval stays as the app has it."""
-    usual = sys.getswitchinterval()
-    (tmp_path / "a.wait").touch()
-    seen: list[tuple[float, int, bool]] = []
-
-    async def main() -> None:
-        watch = Watchdog(tmp_path / "a-1.jsonl", tmp_path)
-        listeners = len(gc.callbacks)
-        watch.start(asyncio.get_running_loop())
-        for _ in range(2):
-            await asyncio.sleep(0.5)
-            seen.append(
-                (sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.loop_depth))
-            )
-            (tmp_path / "a.wait").unlink(missing_ok=True)
-        watch.stop()
-
-    asyncio.run(main())
-    assert seen[0] == (usual, 0, False)
-    assert seen[1][1:] == (1, True)
-    assert seen[1][0] < usual
-
-
 def test_a_fork_meets_no_thread_of_the_agent(tmp_path: Path) -> None:
     """Python 3.12 would warn; the child keeps its switch interval, the parent its watchdog."""
     usual = sys.getswitchinterval()
