@@ -97,7 +97,8 @@ def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
         return None
     start, end = float(opens.max()), float(closes.min())
     is_full = "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS
-    cut = cell.most and ("failing" in marks or is_full)  # its window closed early on purpose
+    # its window closed early on purpose
+    cut = {"precise", "silent"} & set(marks) or (cell.most and ("failing" in marks or is_full))
     if end <= start or (end - start < _MIN_WINDOW_SHARE * cell.window and not cut):
         return None
     planned = all_rows.intended.to_numpy()

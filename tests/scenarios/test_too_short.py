@@ -93,6 +93,21 @@ def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_p
         )
 
 
+@pytest.mark.parametrize(("mark", "is_one"), [("precise", True), ("silent", True), ("end", False)])
+def test_a_window_that_closed_early_on_purpose_is_a_measurement(
+    tmp_path: Path, mark: str, *, is_one: bool
+) -> None:
+    """Its mark says why; without one the generator was stopped."""
+    crowd = simulate_loads.crowd(8, 6.0)
+    path = simulate_loads.write(tmp_path / "run", [crowd], simulate_loads.Server(service=0.005))
+    table = pd.read_parquet(path / "load.parquet")
+    last = table[table["mark"] == "close"]
+    table.loc[last.index, "t"] = float(table.t[table["mark"] == "open"].max()) + 2.0
+    pd.concat([table, last.assign(mark=mark)]).to_parquet(path / "load.parquet")
+    unfinished = compute_metrics(load_run(path)).unfinished_cells
+    assert [cell.cell for cell in unfinished] == ([] if is_one else [crowd.name])
+
+
 @pytest.mark.parametrize(
     ("requests", "service", "fits"),
     [
