@@ -11,7 +11,7 @@ import math
 import random
 from bisect import bisect, bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +295,7 @@ def loaded(cell: Cell, server: Server, dice: random.Random, now: float) -> list[
     """The requests of a level."""
     if cell.arrivals:
         arrivals = arrived(cell, server.places, server.service.mean, now)
-        return [Asked(*astuple(request), request.begin) for request in arrivals]
+        return [Asked(x.user, x.sent, x.begin, x.end, x.done, x.begin) for x in arrivals]
     times = {"start": now, "stagger": cell.stagger, "think": cell.think}
     seconds = cell.warm_up + cell.window
     return crowd(server, cell.users, seconds, dice, **times) if cell.users else []
