@@ -27,7 +27,8 @@ def judge(law: str, arrangement: str, seed: int) -> tuple[str, float]:
     """The verdict of one examination, and how many were served at once."""
     with tempfile.TemporaryDirectory() as folder:
         evidence = examine(Path(folder), Server(SERVICES[law], **ARRANGEMENTS[arrangement]), seed)
-    return str(evaluate_rules(evidence, []).verdict), evidence.route.served_at_once or 0.0
+    served = evidence.served_at(evidence.top) if evidence.top else 0.0
+    return str(evaluate_rules(evidence).verdict), served
 
 
 def main() -> None:

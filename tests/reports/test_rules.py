@@ -1,122 +1,21 @@
 """The doctor's rules, signature by signature: the evidence gives the verdict, lookalikes do not."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from reports.checks.model import Check
-from reports.metrics.breakdown import LatencyBreakdown
-from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
-from reports.stats.quantiles import Estimate
 from reports.verdicts.diagnose import gc_sentences
-from reports.verdicts.evidence import computing_share
 from results.judgement.culprit import Culprit, LoopHolds
-from results.judgement.model import LevelEvidence, RouteEvidence, ServerStats
-from results.judgement.rules import evaluate_rules
+from results.judgement.model import LevelEvidence, RouteEvidence
+from results.judgement.observe import computing_share
+from results.judgement.rules import Failure, evaluate_rules
 from results.run_info import RouteRecord
 from results.verdicts import Verdict
-
-QUIET: dict[str, Any] = dict.fromkeys(
-    (
-        "loop_cpu",
-        "children_cpu",
-        "lag",
-        "longest_lag",
-        "threads",
-        "threads_waiting",
-        "executor_waiting",
-        "pool_threads",
-        "pool_waiting",
-    )
-)
-IDLE = 0.0015  # seconds: p90 of an idle neighbour
-LINE = Culprit(
-    file="jobs.py", line=3, function="poll", call="time.sleep", library="", is_serialising=False,
-    share=0.9, hold_seconds=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, outside_requests=0.0,
-)  # fmt: skip
-# half of the time, by requests; no hold is long
-ROUTE_HOLDS = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))
-NOBODY = LoopHolds(0.0, 1.0, ())
-
-
-def level(users: int, rate: float) -> CrowdMetrics:
-    """The metrics of a crowd."""
-    empty: dict[str, Any] = dict.fromkeys(
-        (
-            "little",
-            "predicted_mean",
-            "cpu",
-            "threads_waiting",
-            "executor_queue",
-            "stationarity",
-            "breakdown",
-        )
-    )
-    mean, count = Estimate(users / rate, users / rate), round(5 * rate)
-    return CrowdMetrics(
-        cell=f"crowd/GET /x/{users}", users=users, repeat=1, seconds=5.0, count=count,
-        throughput=rate, completed=count, unfinished=0, errors=0, mean=mean, quantiles={},
-        longest=mean, starved_users=0, app_quantiles={}, **empty,
-    )  # fmt: skip
-
-
-def look(  # noqa: PLR0913 - a parameter per side of a signature
-    users: int,
-    rate: float,
-    *,
-    cpu: float | None = 0.1,
-    loop: float = IDLE,
-    think: float = 0.0,
-    others: float = 0.0,
-    **inside: float,
-) -> LevelEvidence:
-    """A level: its rate, CPU of the app, p90 of its `async` neighbour, and server statistics."""
-    beside = NeighbourMetrics("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
-    seen = ServerStats(cpu=cpu, **{**QUIET, **inside})
-    return LevelEvidence(
-        metrics=level(users, rate),
-        think_time=think,
-        neighbours={"async": beside},
-        server_stats=seen,
-        other_cpu=others,
-    )
-
-
-def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
-    """The evidence of a route with that unloaded latency; a level of 1 user is added."""
-    alone = look(1, 1 / service, threads=more.pop("alone", 0.0))
-    empty: dict[str, Any] = dict.fromkeys(
-        ("unloaded_interval", "expected_concurrency", "mechanism", "executor_size")
-    )
-    route = RouteMetrics(
-        route="GET /x", variant="GET /x", unloaded_mean=service,
-        levels=tuple(evidence.metrics for evidence in (alone, *looks)), open_loads=(), bursts=(),
-        neighbours={}, restarts={}, **empty,
-    )  # fmt: skip
-    facts: dict[str, Any] = {
-        "entry": RouteRecord(route="GET /x"), "half_neighbours": None, "loop_holds": ROUTE_HOLDS,
-        "idle_hold_places": frozenset(), "cpu_while_late": 0.1, "watched_seconds": 2.0,
-        "faults": {}, "watched_requests": 0, "workers": 1, "thread_tokens": 40, "executor_size": 6,
-        "has_agent": True,
-    }  # fmt: skip
-    return RouteEvidence(
-        route=route,
-        levels={evidence.metrics.users: evidence for evidence in (alone, *looks)},
-        **{**facts, **more},
-    )
-
-
-def neighbours(loaded: float) -> dict[str, NeighbourMetrics]:
-    """The `async` neighbour at half of the capacity."""
-    return {
-        "async": NeighbourMetrics(
-            "async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None
-        )
-    }
-
+from tests.support.evidence_factory import LINE, NOBODY, exam, look, neighbours, timed
 
 BUSY = look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98)
+LATE = RouteRecord(route="GET /x", unmeasured="no time")
+FORKED = tuple(look(users, 16, cpu=0.1, loop=0.04, children_cpu=0.88) for users in (8, 64))
 CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
     ("awaits", Verdict.SCALES, None, exam(0.1, look(8, 80), look(64, 620))),
     ("awaits for long", Verdict.SCALES, None, exam(2.0, look(8, 4), look(64, 31))),
@@ -128,7 +27,7 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
     ("2 ms of CPU: its neighbours wait behind eight of them", Verdict.SCALES, None,
      exam(0.0028, look(8, 400, cpu=1.0, loop=0.021, loop_cpu=0.98),
           look(64, 400, cpu=1.0, loop=0.16, loop_cpu=0.98))),
-    ("computes 12 ms, and at half of its capacity harms nobody", Verdict.SCALES, None,
+    ("computes 12 ms, and at half of its capacity harms nobody", Verdict.CPU_BOUND, None,
      exam(0.012, look(8, 80, cpu=1.0, loop=0.09, loop_cpu=0.98),
           half_neighbours=neighbours(0.018))),
     ("holds the loop and waits", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78))),
@@ -141,7 +40,7 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
     ("holds it and computes, half unknown", Verdict.UNKNOWN, None, exam(0.03, BUSY)),
     ("computes in threads", Verdict.GIL_BOUND, None,
      exam(0.03, look(8, 33, cpu=1.0, loop=0.05, loop_cpu=0.02))),
-    ("computes in threads that let the GIL go: neighbours calm", Verdict.SCALES, None,
+    ("computes in threads that let the GIL go: neighbours calm", Verdict.CPU_BOUND, None,
      exam(0.03, look(8, 33, cpu=1.0, loop_cpu=0.02),
           look(64, 33, cpu=1.0, loop_cpu=0.02, threads_waiting=24.0))),
     ("a no-op in threads that fills the core", Verdict.SCALES, None,
@@ -187,9 +86,12 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
           half_neighbours=neighbours(0.03))),
     ("computes in threads, on a machine that others use", Verdict.UNKNOWN, None,
      exam(0.03, look(8, 15, cpu=0.6, loop=0.08, loop_cpu=0.02))),
-    ("processes of its own that share its core", Verdict.SCALES, None,
-     exam(0.06, look(8, 16, cpu=0.1, loop=0.03, children_cpu=0.88),
-          look(64, 16, cpu=0.1, loop=0.04, children_cpu=0.88))),
+    ("processes of its own that share its core, half unknown", Verdict.UNKNOWN, None,
+     exam(0.06, *FORKED)),
+    ("processes of its own that share its core", Verdict.CPU_BOUND, None,
+     exam(0.06, *FORKED, half_neighbours=neighbours(0.018))),
+    ("processes of its own that leave no core, even at half", Verdict.SCALES, None,
+     exam(0.06, *FORKED, half_neighbours=neighbours(0.03))),
     ("from outside, and its CPU unknown", Verdict.UNKNOWN, None,
      exam(0.003, look(8, 400, cpu=None, loop=0.017), look(64, 400, cpu=None, loop=0.13),
           has_agent=False, loop_holds=None)),
@@ -203,8 +105,9 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
      exam(0.1, look(8, 80), faults={8: (40, 400, "status 429")})),
     ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None,
      exam(0.1, entry=RouteRecord(route="GET /x", fault="answers text/html"))),
-    ("did not fit the budget", Verdict.UNKNOWN, None,
-     exam(0.1, look(8, 80), look(64, 620), entry=RouteRecord(route="GET /x", unmeasured="no time"))),
+    ("did not fit the budget", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), entry=LATE)),
+    ("what did not fit the budget would change nothing", Verdict.SCALES, None,
+     exam(0.1, look(8, 80), look(64, 620), entry=LATE)),
     ("two workers, each blocked", Verdict.LOOP_BLOCKED, None,
      exam(0.1, look(8, 20, loop=0.38), workers=2)),
     ("from outside: threads that take turns", Verdict.GIL_BOUND, None,
@@ -221,18 +124,13 @@ def test_a_signature_has_its_verdict(
     verdict: Verdict, places: int | None, seen: RouteEvidence
 ) -> None:
     """Each rule, and what it must not be taken for."""
-    ruling = evaluate_rules(seen, [])
+    ruling = evaluate_rules(seen)
     assert (verdict, places) == (ruling.verdict, ruling.concurrency), ruling.reason
 
 
 def uneven(seen: RouteEvidence, longest: float) -> RouteEvidence:
     """The same route with a longest request of so many seconds."""
-    looks = {
-        users: replace(
-            evidence, metrics=replace(evidence.metrics, longest=Estimate(longest, longest))
-        )
-        for users, evidence in seen.levels.items()
-    }
+    looks = {users: replace(level, longest=longest) for users, level in seen.levels.items()}
     return replace(seen, levels=looks)
 
 
@@ -266,23 +164,8 @@ def test_what_was_seen_waiting_for_threads_decides(
     what: str, verdict: Verdict, places: int, seen: RouteEvidence
 ) -> None:
     """However uneven the work: what queues behind busy threads, not what a median suggests."""
-    ruling = evaluate_rules(uneven(seen, 0.4), [])
+    ruling = evaluate_rules(uneven(seen, 0.4))
     assert (verdict, places) == (ruling.verdict, ruling.concurrency), f"{what}: {ruling.reason}"
-
-
-def timed(evidence: LevelEvidence, inside: float, outside: float = 0.0) -> LevelEvidence:
-    """A level with the mean seconds of its requests inside the app, and before they entered it."""
-    known = LatencyBreakdown(
-        lag=0.0,
-        before_app=outside,
-        for_thread=0.0,
-        served=inside,
-        to_be_sent=0.0,
-        timer=inside,
-        known=100,
-        count=100,
-    )
-    return replace(evidence, metrics=replace(evidence.metrics, breakdown=known))
 
 
 @pytest.mark.parametrize(
@@ -324,21 +207,22 @@ def test_waiting_for_the_core_is_separated_from_waiting_on_it(  # noqa: PLR0913,
     """
     seen = exam(service, few, many)
     alone = timed(look(1, 1 / service, cpu=alone_cpu), service)
-    ruling = evaluate_rules(replace(seen, levels={**seen.levels, 1: alone}), [])
+    ruling = evaluate_rules(replace(seen, levels={**seen.levels, 1: alone}))
     assert verdict is ruling.verdict, f"{what}: {ruling.reason}"
 
 
 def test_a_failed_check_takes_the_verdict() -> None:
     """A saturated generator never yields loop-blocked."""
-    fault = Check("V9 generator CPU", 0.95, 0.5, 0.85, "the generator was full")
-    assert Verdict.UNTRUSTED is evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
+    full = Failure("the generator was full", "a machine of its own")
+    ruling = evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [full])
+    assert (Verdict.UNTRUSTED, *full) == (ruling.verdict, ruling.reason, ruling.would_change_if)
 
 
 def test_where_nobody_could_sample_the_verdict_says_why() -> None:
     """It is no want of time."""
     entry = RouteRecord(route="GET /x", unwatched="its Python has no GIL")
     case = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=None, entry=entry)
-    ruling = evaluate_rules(case, [])
+    ruling = evaluate_rules(case)
     assert (ruling.verdict, "its Python has no GIL" in ruling.reason) == (Verdict.UNKNOWN, True)
 
 
@@ -371,7 +255,7 @@ def test_what_no_request_has_set_going_is_not_the_routes_fault(
         loop_holds=LoopHolds(1.0, 0.0, (line,)),
         idle_hold_places=places,
     )
-    assert verdict is evaluate_rules(blocked, []).verdict
+    assert verdict is evaluate_rules(blocked).verdict
 
 
 @pytest.mark.parametrize(
@@ -399,7 +283,7 @@ def test_what_holds_the_loop_now_and_then_is_found(
         cpu_while_late=cpu_while_late,
         watched_requests=200,
     )
-    assert verdict is evaluate_rules(seldom, []).verdict
+    assert verdict is evaluate_rules(seldom).verdict
 
 
 @pytest.mark.parametrize(
@@ -411,7 +295,7 @@ def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(
 ) -> None:
     """Where it is a part of the time that counts."""
     healthy = exam(0.1, look(8, 80), look(64, 620), loop_holds=LoopHolds(0.0, 0.0, (), collected))
-    assert Verdict.SCALES is evaluate_rules(healthy, []).verdict
+    assert Verdict.SCALES is evaluate_rules(healthy).verdict
     assert sentences == [sentence.partition(":")[0] for sentence in gc_sentences(healthy)]
 
 

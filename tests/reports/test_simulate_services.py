@@ -58,5 +58,5 @@ def test_an_examination_has_the_doctors_own_levels_and_the_probes_samples(tmp_pa
     assert few.threads == pytest.approx(8, abs=0.5)
     assert (few.threads_waiting, many.threads) == (0, 40)
     assert many.threads_waiting == pytest.approx(24, abs=2)
-    assert exam.levels[MANY_USERS].metrics.throughput == pytest.approx(40 / 0.112, rel=0.15)
+    assert exam.levels[MANY_USERS].rate == pytest.approx(40 / 0.112, rel=0.15)
     assert examine(tmp_path / "b", server, 1).levels == exam.levels

@@ -3,7 +3,7 @@
 `crowd` is the bare closed loop: N users, c places, a service time from a distribution, with or
 without think time. `examine` has the doctor ask such a server level by level and gathers the
 evidence with the real code, down to the `RouteEvidence` that the rules judge. No time passes, and
-no server runs.
+no server runs. `prepare`, `play` and `judge` are its parts.
 """
 
 import heapq
@@ -11,7 +11,7 @@ import math
 import random
 from bisect import bisect, bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import msgspec
 
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
-from reports.verdicts.evidence import gather_route
+from reports.verdicts.evidence import SealedRecording, gather_route
 from results.judgement.model import RouteEvidence
-from results.records import Done, Mark, ProcessSample, Runtime, Sent
+from results.records import Done, GivenUp, Mark, ProcessSample, Runtime, Sent
 from results.run_info import Machine, Plan, RouteRecord, RunInfo
 from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
@@ -30,16 +30,31 @@ from results.thresholds import MANY_USERS
 from results.verdicts import Verdict
 from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell
+from scenarios.doctor.recording import IDLE_SESSION, SpoolRecording
 from scenarios.generator.arrivals import arrival_times
-from tests.support.simulate_run import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Request, area, tick
+from tests.support.simulate_run import (
+    IDLE,
+    MACHINE,
+    NAMES,
+    OVERHEAD,
+    Request,
+    area,
+    arrived,
+    tick,
+)
 
-ROUTE, ACT = "GET /x", "route-01"
+ROUTE, SESSION, PROCESS = "GET /x", "route-01", "app-1"
 ASIDE: dict[str, Any] = {"expects": "", "rate": 0.0, "connections": 0}
 KINDS = ("async", "def")
 PINGS = tuple(Neighbour(kind=kind, route=f"GET /{kind}", path="", **ASIDE) for kind in KINDS)
 ENDLESS = 10_000  # places: more than any load asks for
 CPU = 0.0003  # seconds of it that a request costs
 SAMPLE_EVERY = 0.1  # seconds between two samples of the probe
+ORIGIN = 0.25  # seconds: the clock's reading at the run's start
+USED = 0.4  # of a core, by all processes of the machine
+
+Answer = Done | GivenUp
+Edit = Callable[[Sent, Done], Answer]  # what becomes of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +161,109 @@ def rate_between(requests: Iterable[Request], begin: float, end: float) -> float
     return sum(begin < (request.done or math.inf) <= end for request in requests) / (end - begin)
 
 
-def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
-    """The doctor's evidence on such a route, after all levels it would ask of a real one."""
-    run, dice = RunWriter(folder, "doctor"), seeded(seed)
-    entry = RouteRecord(route=ROUTE, session=ACT)
+@dataclass(slots=True)
+class Examination:
+    """A run in progress: the spools of `folder` hold all levels that were played."""
+
+    run: RunWriter
+    entry: RouteRecord
+    server: Server
+    dice: random.Random
+    jobs: int = 0
+    now: float = 1.0
+    answered: int = 0
+
+    def observe(self) -> RouteEvidence:
+        """What the doctor knows while the run goes on."""
+        return SpoolRecording(self.run, SESSION).observe(self.entry)
+
+    def judge(self) -> RouteEvidence:
+        """What the report knows of it."""
+        run_data = load_run(self.run.path)
+        run_metrics = compute_metrics(run_data)
+        return gather_route(SealedRecording(run_data, run_metrics), run_metrics, self.entry)
+
+    def play(self, cell: Cell, edit: Edit = lambda _, answer: answer) -> Cell:
+        """One level: its spools, its pings, the probe's samples."""
+        cell = replace(cell, on=PROCESS)
+        self.run.extend_plan([cell])
+        is_idle = cell.scenario is Scenario.NEIGHBOURS
+        self.jobs += not is_idle
+        worker = f"{IDLE_SESSION}-1" if is_idle else f"{SESSION}-{self.jobs}"
+        self._record(worker, cell, loaded(cell, self.server, self.dice, self.now), edit)
+        return cell
+
+    def _record(self, worker: str, cell: Cell, requests: list[Asked], edit: Edit) -> None:
+        """Write a level's spools; time passes until all is answered."""
+        folder, now = self.run.path, self.now
+        opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
+        pings = [
+            (ping, request)
+            for ping in cell.neighbours
+            for request in pinged(cell, ping, requests, now)
+        ]
+        aside = [request for _, request in pings]
+        samples = Spool(folder / "samples" / f"{worker}.jsonl")
+        generator = Spool(folder / "load" / f"{worker}.jsonl")
+        rows = [(cell.name, ROUTE, request) for request in requests]
+        rows += [(cell.neighbour_cell_name, ping.route, request) for ping, request in pings]
+        for seq, (name, route, request) in enumerate(rows):
+            phase = Phase.STEADY if request.sent > opened else Phase.WARM_UP
+            moments = (request.sent, request.sent)
+            sent = Sent(seq, name, phase, route, cell.variant, request.user, *moments)
+            samples.write(sent)
+            enters = request.sent + OVERHEAD / 2
+            inner = (enters, request.inside, request.end, request.end + OVERHEAD / 4)
+            assert request.done is not None
+            samples.write(edit(sent, Done(seq, request.done, 200, None, 14, *inner, 50_000)))
+        end = max([closed, *(request.done or 0.0 for _, _, request in rows)])
+        bounds = {"go": now, "open": opened, "close": closed, "end": end}
+        names = {cell.neighbour_cell_name: aside, cell.name: requests or aside}
+        for name, some in names.items():
+            for mark, moment in bounds.items():
+                host = (0.0, USED * moment, 0, 0, 0)
+                generator.write(Mark(name, mark, moment, 0, area(list(some), moment), *host))
+        tick(generator, cell.name, now, end)
+        samples.close()
+        generator.close()
+        self.now = end + 0.5
+        self._look_inside(cell, requests, (now, self.now))
+
+    def _look_inside(self, cell: Cell, requests: list[Asked], span: tuple[float, float]) -> None:
+        """The probe's trace log: AnyIO's threads, as far as the route takes them, and the CPU."""
+        entered = sorted(request.sent + OVERHEAD for request in requests)
+        inside, ended = (
+            sorted(request.inside for request in requests),
+            sorted(request.end for request in requests),
+        )
+        pools = {"thread_tokens": self.server.threads or 40, "executor_size": 6, "loop": "asyncio"}
+        log = Spool(self.run.path / "probe" / f"{cell.server}-1.jsonl")
+        log.write(Runtime(span[0], pools))
+        for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
+            t = span[0] + SAMPLE_EVERY * i
+            come, begun, gone = (bisect_right(moments, t) for moments in (entered, inside, ended))
+            busy, waiting = (begun - gone, max(0, come - begun)) if self.server.threads else (0, 0)
+            cpu = 0.02 * t + CPU * (self.answered + gone)
+            log.write(
+                ProcessSample(t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0)
+            )
+        log.close()
+        self.answered += len(ended)
+
+
+def planner(server: Server, dice: random.Random) -> LevelPlanner:
+    """The doctor's plan for the route, after three polite requests."""
     polite = [server.service.draw(dice) + 2 * OVERHEAD for _ in range(3)]
-    place: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
-    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **place)
-    calm = dict.fromkeys(("async", "def"), IDLE)
-    (folder / "probe").mkdir(parents=True)
-    cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
-    now = play(folder, cells[0], server, dice, now)
-    for some in AdaptivePlan(folder, bedside, calm, (), lambda *_: True).levels():
-        for cell in some:
-            cells.append(cell)
-            now = play(folder, cell, server, dice, now)
+    place: dict[str, Any] = {"session": SESSION, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
+    return LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **place)
+
+
+def prepare(folder: Path, server: Server, seed: int) -> Examination:
+    """An examination that has seen the neighbours at rest."""
+    run, entry = RunWriter(folder, "doctor"), RouteRecord(route=ROUTE, session=SESSION)
     facts = RunInfo(
         seed=seed,
-        plan=Plan(cells=cells),
+        plan=Plan(),
         schedule="0" * 64,
         loop="asyncio",
         workers=1,
@@ -171,49 +271,34 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
         packages=dict.fromkeys(NAMES, "1.0"),
         connections="opened before the load",
         routes=[entry],
-        sessions=["idle", ACT],
+        sessions=[IDLE_SESSION, SESSION],
     )
+    folder.mkdir(parents=True, exist_ok=True)
     run.open(facts)
-    run.info.origin = 0.0
-    run.write_info()
-    evidence = load_run(folder)
-    study = compute_metrics(evidence)
-    return gather_route(evidence, study, study.routes[0], entry)
+    run.info.origin = ORIGIN
+    examination = Examination(run, entry, server, seeded(seed))
+    examination.play(idle_neighbours_cell(PINGS, 80.0))
+    return examination
 
 
-def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: float) -> float:
-    """One level: its spools, its pings, the probe's samples. Returns when the next may begin."""
-    opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
+def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
+    """The doctor's evidence on such a route, after all levels it would ask of a real one."""
+    examination = prepare(folder, server, seed)
+    plan = AdaptivePlan(examination.observe, planner(server, examination.dice), (), lambda *_: True)
+    for cells in plan.levels():
+        for cell in cells:
+            examination.play(cell)
+    return examination.judge()
+
+
+def loaded(cell: Cell, server: Server, dice: random.Random, now: float) -> list[Asked]:
+    """The requests of a level."""
+    if cell.arrivals:
+        arrivals = arrived(cell, server.places, server.service.mean, now)
+        return [Asked(x.user, x.sent, x.begin, x.end, x.done, x.begin) for x in arrivals]
     times = {"start": now, "stagger": cell.stagger, "think": cell.think}
-    requests = crowd(server, cell.users, closed - now, dice, **times) if cell.users else []
-    pings = [
-        (ping, request) for ping in cell.neighbours for request in pinged(cell, ping, requests, now)
-    ]
-    aside = [request for _, request in pings]
-    samples = Spool(folder / "samples" / f"{cell.server}.jsonl")
-    generator = Spool(folder / "load" / f"{cell.server}.jsonl")
-    first = int(1e6 * now)
-    rows = [(cell.name, ROUTE, request) for request in requests]
-    rows += [(cell.neighbour_cell_name, ping.route, request) for ping, request in pings]
-    for seq, (name, route, request) in enumerate(rows, first):
-        phase = Phase.STEADY if request.sent > opened else Phase.WARM_UP
-        moments = (request.sent, request.sent)
-        samples.write(Sent(seq, name, phase, route, cell.variant, request.user, *moments))
-        enters = request.sent + OVERHEAD / 2
-        inner = (enters, request.inside, request.end, request.end + OVERHEAD / 4)
-        assert request.done is not None
-        samples.write(Done(seq, request.done, 200, None, 14, *inner, 50_000))
-    end = max([closed, *(request.done or 0.0 for _, _, request in rows)])
-    bounds = {"go": now, "open": opened, "close": closed, "end": end}
-    names = [(cell.name, requests), (cell.neighbour_cell_name, aside)]
-    for name, some in names if cell.scenario is Scenario.CROWD else [(cell.name, aside)]:
-        for mark, moment in bounds.items():
-            generator.write(Mark(name, mark, moment, 0, area(list(some), moment), *CALM))
-    tick(generator, cell.name, now, end)
-    samples.close()
-    generator.close()
-    look_inside(folder, cell, server, requests, (now, end + 0.5))
-    return end + 0.5
+    seconds = cell.warm_up + cell.window
+    return crowd(server, cell.users, seconds, dice, **times) if cell.users else []
 
 
 def pinged(cell: Cell, ping: Neighbour, requests: list[Asked], now: float) -> list[Asked]:
@@ -231,28 +316,3 @@ def pinged(cell: Cell, ping: Neighbour, requests: list[Asked], now: float) -> li
         end = begin + IDLE - 2 * OVERHEAD
         asides.append(Asked(0, now + moment, begin, end, end + OVERHEAD, begin))
     return asides
-
-
-def look_inside(
-    folder: Path,
-    cell: Cell,
-    server: Server,
-    requests: list[Asked],
-    span: tuple[float, float],
-) -> None:
-    """The probe's trace log: AnyIO's threads, as far as the route takes them, and the CPU."""
-    entered = sorted(request.sent + OVERHEAD for request in requests)
-    inside, ended = (
-        sorted(request.inside for request in requests),
-        sorted(request.end for request in requests),
-    )
-    pools = {"thread_tokens": server.threads or 40, "executor_size": 6, "loop": "asyncio"}
-    log = Spool(folder / "probe" / f"{cell.server}-1.jsonl")
-    log.write(Runtime(span[0], pools))
-    for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
-        t = span[0] + SAMPLE_EVERY * i
-        come, begun, gone = (bisect_right(moments, t) for moments in (entered, inside, ended))
-        busy, waiting = (begun - gone, max(0, come - begun)) if server.threads else (0, 0)
-        cpu = 100.0 + 0.02 * t + CPU * gone
-        log.write(ProcessSample(t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0))
-    log.close()
