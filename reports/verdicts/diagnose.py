@@ -19,7 +19,7 @@ from results.formatting import (
 from results.judgement.culprit import source_roots
 from results.judgement.model import RouteEvidence
 from results.judgement.observe import idle_loop_holds
-from results.judgement.predicates import MAJORITY, is_own_culprit
+from results.judgement.predicates import MAJORITY, is_own_culprit, least_cpu_per_request
 from results.judgement.rules import Failure, evaluate_rules
 from results.run_info import RouteRecord
 from results.schema import Scenario
@@ -100,7 +100,7 @@ def _diagnose_route(
     culprits = tuple(
         culprit
         for culprit in evidence.caught
-        if rule_result.verdict in LOOP_VERDICTS
+        if rule_result.verdict in (*LOOP_VERDICTS, Verdict.DEADLOCK)
         and is_own_culprit(evidence, culprit)
         and culprit.share >= _MIN_CULPRIT_SHARE
     )
@@ -115,6 +115,7 @@ def _diagnose_route(
         service_s=evidence.unloaded_mean,
         is_async=evidence.entry.is_async,
         concurrency=rule_result.concurrency or served,
+        cpu_s=least_cpu_per_request(evidence, top) if top else None,
         # a container may have less
         cores=min(cores, math.ceil(run.machine.cpu_limit or cores)),
     )
