@@ -59,11 +59,11 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
             return None  # its threads wait for something with fewer places
         waiting, size, verdict = stats.threads_waiting, tokens, Verdict.THREAD_POOL
         what = f"requests waited for one of {tokens:.0f} threads"
-        held = (stats.threads or 0.0) / top.rate if top.rate else 0.0
-        if held > predicates.LONGER_THAN_ANSWER * evidence.unloaded_mean:
+        kept = (stats.threads or 0.0) / top.rate if top.rate else 0.0
+        if kept > predicates.LONGER_THAN_ANSWER * evidence.unloaded_mean:
             what += (
-                f", which each request keeps for {format_seconds(held)}, most of it after its"
-                f" answer: {format_number(tokens / held)} requests/s are all that they keep up with"
+                f", which each request keeps for {format_seconds(kept)}, most of it after its"
+                f" answer: {format_number(tokens / kept)} requests/s are all that they keep up with"
             )
         advice = "more tokens: the plateau moves with them"
     elif (stats.executor_waiting or 0.0) > MIN_QUEUE and executor:

@@ -55,8 +55,8 @@ def match_silence(evidence: RouteEvidence) -> RuleResult | None:
     crowd, waiting = format_count(level.users, "user"), format_count(level.unanswered, "request")
     reason = f"with {crowd} it stopped answering altogether: {waiting} waited in vain"
     if not predicates.is_async_harmed(level):
-        held = level.server_stats.threads
-        threads = f", {held:.0f} of AnyIO's threads were taken" if held and held >= 1 else ""
+        busy = level.server_stats.threads
+        threads = f", {busy:.0f} of AnyIO's threads were taken" if busy and busy >= 1 else ""
         reason = f"{reason}, while the loop still answered{threads}"
         return RuleResult(Verdict.DEADLOCK, reason, "an answer for every user")
     reason = f"{reason}, and so did the neighbour routes"

@@ -57,7 +57,7 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
 
 
 def _is_figure_open(evidence: RouteEvidence, result: RuleResult) -> bool:
-    """Return whether served at once is not known well enough, and a lone user may tell."""
+    """Return whether served at once is not known well enough, and a lone user may show it."""
     top, unloaded = evidence.top, evidence.unloaded
     if result.verdict not in _WITH_FIGURE or not top:
         return False

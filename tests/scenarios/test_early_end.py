@@ -160,9 +160,9 @@ class Watched:
 @pytest.fixture
 def watched(tmp_path: Path, clock: Clock) -> Iterator[Watched]:
     """Of a patience of two seconds."""
-    one = Watched(tmp_path, clock, crowd(8, patience=2.0))
-    with contextlib.closing(one.recorder):
-        yield one
+    watched = Watched(tmp_path, clock, crowd(8, patience=2.0))
+    with contextlib.closing(watched.recorder):
+        yield watched
 
 
 def test_silence_is_a_time_in_which_nothing_came_back(watched: Watched) -> None:
