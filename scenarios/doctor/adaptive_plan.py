@@ -70,12 +70,13 @@ class AdaptivePlan:
                 yield (half_cell,)
         if blocked or any(map(self._should_watch_loop, self.stats.values())):
             self.hold_time = 1 / blocked.rate if blocked and blocked.rate else single.mean
-        if gate_cells := tuple(self._gate_cells()):
-            yield gate_cells
+        yield from filter(None, (tuple(self._gate_cells()), tuple(self._watched_cells())))
+
+    def _watched_cells(self) -> Iterator[Cell]:
         if self.hold_time is not None and self.run.info.app.how == "module":
             watched_cell = self.planner.watchdog_cell(self.hold_time)
             if self.fits(watched_cell, True):
-                yield (watched_cell,)
+                yield watched_cell
 
     def _run_level(self, cell: Cell) -> Iterator[Cells]:
         yield (cell,)

@@ -87,12 +87,7 @@ class InterimStats:
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
     """Return a cell's metrics; None without a window, or if its requests ran out at once."""
-    marks: dict[str, float] = {}
-    worker = session
-    for path in folder.glob(f"load/{session}*.jsonl"):
-        for line in read_spool(path, records.decode_load_line):
-            if isinstance(line, records.Mark) and line.cell == cell.name:
-                marks[line.mark], worker = line.t, path.stem
+    worker, marks = _read_marks(folder, session, cell)
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
@@ -129,6 +124,16 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
         requests_sent=sum(start.cell == cell.name for start in sent.values()),
         abandoned=abandoned,
     )
+
+
+def _read_marks(folder: Path, session: str, cell: Cell) -> tuple[str, dict[str, float]]:
+    """Return the writer of a cell's spools, and the times of the cell's marks."""
+    for path in sorted(folder.glob(f"load/{session}*.jsonl")):
+        lines = read_spool(path, records.decode_load_line)
+        own = (it for it in lines if isinstance(it, records.Mark) and it.cell == cell.name)
+        if marks := {mark.mark: mark.t for mark in own}:
+            return path.stem, marks
+    return session, {}
 
 
 def _used_cpu_cores(folder: Path, process: str, begin: float, end: float) -> float:

@@ -65,10 +65,6 @@ class LoadEngine:
 
     def run_job(self, job: Job) -> None:
         """Run every cell of a job in order, unless stopped before; then print that it rests."""
-        if job.worker != self.recorder.worker:
-            self.recorder.close()
-            self.recorder = self.client.recorder = Recorder(job.folder, job.worker)
-        self.client.templates = job.letters
         sizes, limit = job.user_counts().items(), _ASSEMBLY_TIMEOUT
         if not wait_for(lambda: all(len(self.users[kind]) >= n for kind, n in sizes), limit):
             raise TimeoutError(f"Locust did not spawn the users within {limit:.0f} s")
