@@ -97,11 +97,11 @@ def made_testbed(folder: Path, monkeypatch: pytest.MonkeyPatch, startup: float =
     testbed = AppTestBed(options, RunWriter(folder, "doctor"), StopRequest(), NoProgress())
     testbed.startup_seconds = startup
 
-    def start() -> Process:
+    def start() -> Any:
         testbed.process_count += 1
         process: Any = Process(f"app-{testbed.process_count}")
         testbed.app_process = process
-        return process
+        return testbed.app_process
 
     monkeypatch.setattr(testbed, "_start_app", start)
     return testbed

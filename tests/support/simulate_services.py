@@ -157,7 +157,7 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
     (folder / "probe").mkdir(parents=True)
     cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
     now = play(folder, cells[0], server, dice, now)
-    for some in AdaptivePlan(folder, bedside, calm, (), lambda *_: True).levels():
+    for some in AdaptivePlan(run, entry, bedside, calm, (), lambda *_: True).levels():
         for cell in some:
             cells.append(cell)
             now = play(folder, cell, server, dice, now)
@@ -247,7 +247,7 @@ def look_inside(
         sorted(request.end for request in requests),
     )
     pools = {"thread_tokens": server.threads or 40, "executor_size": 6, "loop": "asyncio"}
-    log = Spool(folder / "probe" / f"{cell.server}-1.jsonl")
+    log = Spool(folder / "probe" / f"{cell.server}-1.system.jsonl")
     log.write(Runtime(span[0], pools))
     for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
         t = span[0] + SAMPLE_EVERY * i
