@@ -201,9 +201,12 @@ class AppUnderTest:
             "census": is_first,
         }
         import_path = [str(folder.resolve() / "guest"), base.get("PYTHONPATH", "")]
+        # else Python names a forgotten await once, and only the first of its routes is known
+        warnings = ["always:coroutine:RuntimeWarning", base.get("PYTHONWARNINGS", "")]
         return {
             **base,
             "PYTHONPATH": os.pathsep.join(filter(None, import_path)),
+            "PYTHONWARNINGS": ",".join(filter(None, warnings)),
             "ATONCE_AGENT": json.dumps(agent_config),
         }
 

@@ -217,13 +217,13 @@ class Examination:
         request, result = find_accepted_request(process.client, request, headers)
         record.path = request.path
         self.testbed.stop_request.raise_if_requested()
-        if process.child:
-            if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
-                # Python warns of a missing await late, when the coroutine is collected
-                self.testbed.stop_app()
+        process.raise_idle_work()
+        if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
+            # Python warns of a missing await late, when the coroutine is collected
+            self.testbed.stop_app()
+        elif process.child:
             process.child.flush_log()  # so that Python's warnings are in the log
         save_smoke_result(self.run, record, result, log)
-        process.raise_idle_work()
         return request, result
 
     def _fits(

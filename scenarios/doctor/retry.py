@@ -3,6 +3,7 @@
 The run's folder keeps the first tries' spools; a note per route says why.
 """
 
+import math
 import os
 import statistics
 import time
@@ -26,8 +27,9 @@ from results.thresholds import MIN_HARM_SECONDS, MIN_WINDOW_SECONDS
 from scenarios.generator.job import Job
 from scenarios.system.machine import host_counters
 
-# Share of a window that generator stalls may take beyond MIN_HARM_SECONDS each
-_MAX_STALLED_SHARE = 0.01
+# Share of the generator's ticks that may be late by MIN_HARM_SECONDS, as the judgement has it
+_MAX_LATE_SHARE = 0.01
+_TICK_INTERVAL = 0.01  # seconds between two of its ticks
 _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for other VMs
 MAX_OTHER_SHARE = 0.30  # share of all cores that other processes may use
 OTHERS_REASON = "other processes used the CPU"
@@ -75,8 +77,10 @@ def _cell_interference(folder: Path, worker: str, cell: Cell) -> str | None:
     longest, max_stall = max((tick.lateness for tick in ticks), default=0.0), 2 * MIN_HARM_SECONDS
     if longest > max_stall:
         max_stall = max(max_stall, 0.5 * _median_latency(folder, worker, cell))  # of a slow route
-    stalled = sum(max(0.0, tick.lateness - MIN_HARM_SECONDS) for tick in ticks)
-    if stalled > _MAX_STALLED_SHARE * (end.t - begin.t) or longest > max_stall:
+    stalls = (tick.lateness - MIN_HARM_SECONDS for tick in ticks)
+    # with those that a long stall has left out
+    late = sum(math.ceil(stall / _TICK_INTERVAL) for stall in stalls if stall > 0)
+    if late > _MAX_LATE_SHARE * len(ticks) or longest > max_stall:
         return f"the load generator stood still for {1000 * longest:.0f} ms"
     if (end.swapped or 0) > (begin.swapped or 0):
         return "the machine swapped"

@@ -23,7 +23,7 @@ from results.verdicts import Verdict
 from scenarios.doctor import adaptive_plan
 from scenarios.doctor.interim import InterimStats
 from tests.reports.test_rules import IDLE, NOBODY, ROUTE_HOLDS, exam, look, neighbours
-from tests.scenarios.test_adaptive_plan import bedside
+from tests.scenarios.test_adaptive_plan import bedside, planned
 from tests.scenarios.test_adaptive_plan import seen as seen_at
 from tests.support.summary_factory import route, run
 
@@ -262,9 +262,8 @@ def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
         return seen_at(cell, rate, cpu=used, median=0.002)
 
     monkeypatch.setattr(adaptive_plan, "read_interim_stats", interim_stats)
-    plan = adaptive_plan.AdaptivePlan(
-        Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), lambda *_: True
-    )
+    idle = {"async": 0.0015}
+    plan = planned(bedside(0.002), idle, (parse_gate(gate),), lambda *_: True)
     cells = [cell for some in plan.levels() for cell in some]
     assert asked == [
         f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells

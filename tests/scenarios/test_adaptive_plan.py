@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from results.gate_expression import Gate, parse_gate
+from results.run_info import RouteRecord
 from results.schema import Cell, Neighbour, Scenario
+from results.store import RunWriter
 from scenarios.doctor import adaptive_plan
 from scenarios.doctor.interim import InterimStats, read_interim_stats
 from scenarios.doctor.levels import MAX_ROUTE_REQUESTS, LevelPlanner, idle_neighbours_cell
@@ -68,6 +70,12 @@ def seen(  # noqa: PLR0913 - what a level may show
     )
 
 
+def planned(planner: LevelPlanner, *more: Any) -> adaptive_plan.AdaptivePlan:
+    """The plan of an app that is not ours, so that nothing is watched."""
+    run, record = RunWriter(Path(), "doctor"), RouteRecord(route=planner.route)
+    return adaptive_plan.AdaptivePlan(run, record, planner, *more)
+
+
 @pytest.mark.parametrize(
     ("name", "service", "levels", "asked", "holding"),
     [
@@ -121,7 +129,7 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
         return seen(cell, rate, **more)
 
     monkeypatch.setattr(adaptive_plan, "read_interim_stats", read_level)
-    plan = adaptive_plan.AdaptivePlan(Path(), bedside(service), idle_, (), lambda *_: True)
+    plan = planned(bedside(service), idle_, (), lambda *_: True)
     cells = list(itertools.chain.from_iterable(plan.levels()))
     actual = [
         f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
@@ -152,9 +160,7 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, rates[cell.users]),
     )
-    plan = adaptive_plan.AdaptivePlan(
-        Path(), bedside(0.1), IDLE, (parse_gate(gate),), lambda *_: True
-    )
+    plan = planned(bedside(0.1), IDLE, (parse_gate(gate),), lambda *_: True)
     cells = list(itertools.chain.from_iterable(plan.levels()))[3:]
     assert asked == [
         (cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells
@@ -206,7 +212,7 @@ def test_a_sample_reads_the_spools_of_its_own_session(tmp_path: Path) -> None:
     for folder in ("samples", "load", "probe"):
         (tmp_path / folder).mkdir()
     write(
-        tmp_path / "load" / "route-01.jsonl",
+        tmp_path / "load" / "route-01-2.jsonl",
         [["mark", cell.name, "open", 10.0, 0, 0.0], ["mark", cell.name, "close", 12.0, 0, 0.0]],
     )
     lines: list[list[Any]] = []
@@ -239,8 +245,10 @@ def test_a_sample_reads_the_spools_of_its_own_session(tmp_path: Path) -> None:
         ],
         ["given-up", 90, 11.5],
     ]
-    write(tmp_path / "samples" / "route-01.jsonl", lines)
-    for name, spent in (("route-01-11", 0.5), ("route-01-watch-12", 99.0)):
+    write(tmp_path / "samples" / "route-01-2.jsonl", lines)
+    write(tmp_path / "samples" / "route-01-1.jsonl", lines[:9])
+    cell = replace(cell, on="app-1")
+    for name, spent in (("app-1-11.system", 0.5), ("app-12-11.system", 9.0), ("app-1-11", 99.0)):
         looks = [["sample", 10.1, 0, 0, 0, 0, 1.0, 0], ["sample", 11.1, 0, 0, 0, 0, 1.0 + spent, 0]]
         write(tmp_path / "probe" / f"{name}.jsonl", looks)
     stats = read_interim_stats(tmp_path, "route-01", cell)
@@ -284,9 +292,7 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)),
     )
-    plan = adaptive_plan.AdaptivePlan(
-        Path(), bedside(0.1), IDLE, (), lambda cell, _: cell.users not in refused
-    )
+    plan = planned(bedside(0.1), IDLE, (), lambda cell, _: cell.users not in refused)
     assert asked == [str(cell.users) for cell in itertools.chain.from_iterable(plan.levels())]
 
 
@@ -301,7 +307,7 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
             reasons.extend(filter(None, [route.why_too_large(cell)]))
             return not route.why_too_large(cell)
 
-        plan = adaptive_plan.AdaptivePlan(Path(), route, IDLE, gates, fits)
+        plan = planned(route, IDLE, gates, fits)
         return list(itertools.chain.from_iterable(plan.levels()))
 
     monkeypatch.setattr(
@@ -349,7 +355,7 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)),
     )
-    plan = adaptive_plan.AdaptivePlan(Path(), bedside(0.1), IDLE, gates, lambda *_: True)
+    plan = planned(bedside(0.1), IDLE, gates, lambda *_: True)
     cells = list(itertools.chain.from_iterable(plan.levels()))
     names = [cell.name for cell in (*cells, bedside(0.1).watchdog_cell(0.1))]
     assert len(set(names)) == len(names)

@@ -19,7 +19,7 @@ from scenarios.doctor.interim import InterimStats, read_interim_stats
 from scenarios.doctor.options import DoctorOptions
 from scenarios.doctor.settings import DoctorSettings, warn_too_few_requests
 from tests.reports.test_report import BROKEN
-from tests.scenarios.test_adaptive_plan import IDLE, bedside, seen, write
+from tests.scenarios.test_adaptive_plan import IDLE, bedside, planned, seen, write
 from tests.support import simulate_loads
 from tests.support import simulate_run as simulate
 
@@ -154,7 +154,7 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(
         refused.extend([why] if why else [])
         return not why
 
-    plan = adaptive_plan.AdaptivePlan(Path(), planner, IDLE, (), fits)
+    plan = planned(planner, IDLE, (), fits)
     assert [cell.users for cell in itertools.chain.from_iterable(plan.levels())] == [1, 8]
     assert "--requests" in refused[0]
 
