@@ -126,8 +126,8 @@ def match_unconfirmed_plateau(evidence: RouteEvidence) -> RuleResult | None:
     is_asked = any(FEW_USERS < users < MANY_USERS for users in evidence.levels)
     if is_asked or top.unanswered or not _has_room(evidence, evidence.levels[FEW_USERS]):
         return None
-    reason = f"with {FEW_USERS} users it had room, with {MANY_USERS} it queues: for what is open"
     need = Measurement.MIDDLE
+    reason = f"with {FEW_USERS} users it had room, with {MANY_USERS} it queues: {need} is missing"
     return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
 
 
