@@ -63,7 +63,7 @@ def silent(users: int, *, loop: float = IDLE, **inside: float) -> LevelEvidence:
     """A level in which nothing is answered any more; each of its users waits in vain."""
     return replace(
         look(users, 1.0, loop=loop, **inside),
-        rate=0.0, completed=0, latencies=(), is_silent=True, sent=3 * users, unanswered=users,
+        rate=0.0, completed=0, mean=0.0, longest=0.0, latencies=(), is_silent=True, sent=3 * users, unanswered=users,
     )  # fmt: skip
 
 
