@@ -126,8 +126,8 @@ def match_unconfirmed_plateau(evidence: RouteEvidence) -> RuleResult | None:
     is_asked = any(FEW_USERS < users < MANY_USERS for users in evidence.levels)
     if is_asked or top.unanswered or not _has_room(evidence, evidence.levels[FEW_USERS]):
         return None
-    reason = f"with {FEW_USERS} users it had room, with {MANY_USERS} it queues: for what is open"
     need = Measurement.MIDDLE
+    reason = f"with {FEW_USERS} users it had room, with {MANY_USERS} it queues: {need} is missing"
     return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
 
 
@@ -139,7 +139,8 @@ def match_full_core(evidence: RouteEvidence) -> RuleResult | None:
         is_open = _is_filled_by_waiting(evidence, top) and match_unconfirmed_plateau(evidence)
         if result := is_open or _match_cpu_bound(evidence, top):
             return result
-        return RuleResult(Verdict.SCALES, f"the core is full ({cpu_use}) at {rate} requests/s")
+        if top.rate:
+            return RuleResult(Verdict.SCALES, f"the core is full ({cpu_use}) at {rate} requests/s")
     if not _is_waiting_for_core(evidence, top):
         return None
     wait = f"requests wait for the core ({cpu_use}) at {rate} requests/s"
@@ -155,7 +156,8 @@ def _is_filled_by_waiting(evidence: RouteEvidence, top: LevelEvidence) -> bool:
 
 def _match_cpu_bound(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
     cpu_time = predicates.least_cpu_per_request(evidence, top)
-    if cpu_time < HOLD_SECONDS or top.mean < _BOUND_RATIO * evidence.unloaded_mean:
+    is_waiting = top.is_silent or top.mean >= _BOUND_RATIO * evidence.unloaded_mean
+    if cpu_time < HOLD_SECONDS or not is_waiting:
         return None
     half = (evidence.half_neighbours or {}).get("async")
     if predicates.is_async_harmed(top) and not (half and half.loaded):

@@ -293,16 +293,16 @@ def computing_share(
 def _server_stats(processes: Sequence[ProbeRow], window: _Window) -> ServerStats:
     inside, around = window.samples(processes), window.samples(processes, _AROUND)
 
-    def growth(name: str) -> float | None:
-        rates = _growth(inside, name)
-        return rates if rates is not None else _growth(around, name)
+    def growth_near(name: str) -> float | None:
+        rates = growth(inside, name)
+        return rates if rates is not None else growth(around, name)
 
     lags = sorted(row.loop_lag for row in inside if row.loop_lag is not None)
     pool_threads = [row.pool_threads for row in inside if row.pool_threads is not None]
     return ServerStats(
-        cpu=growth("cpu"),
-        loop_cpu=growth("loop_cpu"),
-        children_cpu=growth("kin_cpu"),
+        cpu=growth_near("cpu"),
+        loop_cpu=growth_near("loop_cpu"),
+        children_cpu=growth_near("kin_cpu"),
         lag=lags[math.ceil(0.99 * len(lags)) - 1] if lags else None,
         longest_lag=lags[-1] if lags else None,
         threads=_total_mean(inside, "threads_busy"),
@@ -322,7 +322,7 @@ def _by_process(rows: Iterable[ProbeRow], name: str) -> Iterable[list[tuple[floa
     return series.values()
 
 
-def _growth(rows: Iterable[ProbeRow], name: str) -> float | None:
+def growth(rows: Iterable[ProbeRow], name: str) -> float | None:
     """Return the growth per second of a running total, over all processes; None if not seen."""
     rates = []
     for series in _by_process(rows, name):

@@ -180,6 +180,8 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
 
 def _mean_uncertainty(level: LevelEvidence) -> float:
     """How far chance may have moved a level's mean latency, as a share."""
+    if not level.mean:
+        return 1.0
     # what lies between 0 and the longest varies by the root of (longest - mean) x mean at most
     above = max(0.0, level.longest / level.mean - 1)
     return math.sqrt(above / max(1, len(level.latencies)))
@@ -230,4 +232,4 @@ def total_cpu_per_request(level: LevelEvidence) -> float:
 def least_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
     """Return the same of a level or of a few users: waiting with others may cost CPU as well."""
     few = evidence.levels.get(thresholds.FEW_USERS, level)
-    return min(map(total_cpu_per_request, (few, level)))
+    return min((total_cpu_per_request(x) for x in (few, level) if x.rate), default=0.0)

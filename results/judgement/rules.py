@@ -52,7 +52,10 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
         if loop_rules.should_watch_longer(evidence):
             return replace(result, needs=Measurement.WATCH)
         if _is_figure_open(evidence, result):
-            return replace(result, needs=Measurement.LONGER_LONE)
+            need, reason = Measurement.LONGER_LONE, result.reason
+            is_unknown = result.verdict is Verdict.UNKNOWN
+            reason += f"; {need} is missing" if is_unknown else ""
+            return replace(result, reason=reason, needs=need)
     return result
 
 

@@ -14,9 +14,8 @@ def measured_window(cell: Cell, marks: Mapping[str, float]) -> tuple[float, floa
     if begin is None or end is None or not end > begin:
         return None
     # on purpose: nothing but errors came, or no more was to learn
-    is_ended = not marks.keys().isdisjoint({"precise", "silent"})
-    is_ended |= bool(cell.most) and "failing" in marks
-    is_cut = cell.most and "ceiling" in marks
+    is_ended = "failing" in marks or "silent" in marks
+    is_cut = "precise" in marks or (cell.most and "ceiling" in marks)
     is_whole = end - begin >= _MIN_WINDOW_SHARE * cell.window
     if is_whole or is_ended or (is_cut and end - begin >= MIN_WINDOW_SECONDS):
         return begin, end

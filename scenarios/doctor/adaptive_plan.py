@@ -60,7 +60,9 @@ class AdaptivePlan:
             Measurement.LONE: lambda _: self.planner.single_user_cell(),
             Measurement.FEW: lambda _: self.planner.few_users_cell(),
             Measurement.MANY: self._many_users_cell,
-            Measurement.HALF: lambda seen: self.planner.half_capacity_cell(_busiest(seen).rate),
+            Measurement.HALF: lambda seen: self.planner.half_capacity_cell(
+                _busiest(seen).rate or 1 / seen.unloaded_mean
+            ),
             Measurement.MIDDLE: self._middle_cell,
             Measurement.LONGER_LONE: lambda seen: self.planner.longer_single_user_cell(
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
@@ -97,7 +99,8 @@ class AdaptivePlan:
             return
         is_core_full = predicates.is_core_full(evidence, evidence.top)
         has_neighbour_gate = any(gate.metric in NEIGHBOUR_METRICS for gate in gates)
-        if has_neighbour_gate and is_core_full and not evidence.half_neighbours:
+        is_half_open = not evidence.half_neighbours and evidence.top.rate > 0
+        if has_neighbour_gate and is_core_full and is_half_open:
             half_cell = self.planner.half_capacity_cell(evidence.top.rate)
             if self.fits(half_cell, False):
                 yield (half_cell,)

@@ -10,7 +10,7 @@ import msgspec
 from results import records
 from results.judgement.culprit import read_holds, source_roots
 from results.judgement.model import RouteEvidence
-from results.judgement.observe import RequestRow, idle_loop_holds, observe_route
+from results.judgement.observe import RequestRow, growth, idle_loop_holds, observe_route
 from results.run_info import RouteRecord, Runtime
 from results.schema import Cell, Phase
 from results.spool import read_spool
@@ -18,6 +18,8 @@ from results.spool_tables import build_sample
 from results.store import RunWriter
 
 IDLE_SESSION = "idle"  # of the neighbours at rest
+_NO_TRACE = records.Trace("")
+_ProcessLine = records.ProbeRow | records.Runtime | records.Trace
 
 
 class SpoolRecording:
@@ -56,10 +58,16 @@ class SpoolRecording:
                     ends[line.seq] = line
             for seq, start in starts.items():
                 if seq in ends and start.phase is not Phase.CONNECT:
-                    no_trace = records.Trace("")
-                    sample = build_sample(path.stem, start, ends[seq], no_trace, self.origin)
+                    trace = self._traces.get(f"{path.stem}-{seq}", _NO_TRACE)
+                    sample = build_sample(path.stem, start, ends[seq], trace, self.origin)
                     samples[start.cell].append(sample)
         return samples
+
+    @cached_property
+    def _traces(self) -> Mapping[str, records.Trace]:
+        servers = {cell.server for cell in self.cells if cell.name in self._load}
+        lines = (line for server in servers for line in self._app_lines(server))
+        return {line.request: line for line in lines if isinstance(line, records.Trace)}
 
     def marks(self, cell: Cell) -> Mapping[str, float]:
         """Return the moments of a cell by name."""
@@ -88,20 +96,20 @@ class SpoolRecording:
         except ValueError:  # nothing that an app reports may cost the run
             return Runtime()
 
-    def _app_lines(self, server: str) -> list[records.ProbeRow | records.Runtime]:
+    def _app_lines(self, server: str) -> list[_ProcessLine]:
         if server not in self._app_lines_by_server:
             self._app_lines_by_server[server] = list(self._read_app_lines(server))
         return self._app_lines_by_server[server]
 
     @cached_property
-    def _app_lines_by_server(self) -> dict[str, list[records.ProbeRow | records.Runtime]]:
+    def _app_lines_by_server(self) -> dict[str, list[_ProcessLine]]:
         return {}
 
-    def _read_app_lines(self, server: str) -> Iterator[records.ProbeRow | records.Runtime]:
+    def _read_app_lines(self, server: str) -> Iterator[_ProcessLine]:
         for path in (self.run.path / "probe").glob(f"{server}-*.jsonl"):
             name, _, pid = path.stem.removesuffix(".system").rpartition("-")
             for line in read_spool(path, records.decode_app_line) if name == server else ():
-                if isinstance(line, records.Runtime):
+                if isinstance(line, records.Runtime | records.Trace):
                     yield line
                 elif isinstance(line, records.ProcessSample):
                     state = {**msgspec.structs.asdict(line), "t": line.t - self.origin}
@@ -118,17 +126,15 @@ class SpoolRecording:
         begin, end = marks.get("open"), marks.get("close")
         if not begin or not end or begin.used is None or end.used is None or end.t <= begin.t:
             return None
-        ticks = [x.cpu for x in lines if isinstance(x, records.Tick) and begin.t <= x.t <= end.t]
+        ticks = [x for x in lines if isinstance(x, records.Tick) and begin.t <= x.t <= end.t]
         span = begin.t - self.origin, end.t - self.origin
         rows = [row for row in self.processes(cell.server) if span[0] <= row.t <= span[1]]
-        ours = ticks[-1] - ticks[0] if ticks else 0.0
-        for pid in {row.pid for row in rows}:
-            for name in ("cpu", "kin_cpu"):
-                values = [getattr(row, name) for row in rows if row.pid == pid]
-                known = [value for value in values if value is not None]
-                ours += max(known) - min(known) if known else 0.0
-        cores = self.run.info.machine.cpus or 1
-        return max(0.0, end.used - begin.used - ours) / (end.t - begin.t) / cores
+        if not rows or len(ticks) < 2:  # noqa: PLR2004 - a rate takes two points
+            return None
+        generator = (ticks[-1].cpu - ticks[0].cpu) / (ticks[-1].t - ticks[0].t)
+        ours = generator + sum(growth(rows, name) or 0.0 for name in ("cpu", "kin_cpu"))
+        used = (end.used - begin.used) / (end.t - begin.t)
+        return max(0.0, used - ours) / (self.run.info.machine.cpus or 1)
 
     def observe(self, record: RouteRecord) -> RouteEvidence:
         """Return the evidence on a route so far."""

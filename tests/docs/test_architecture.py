@@ -58,7 +58,6 @@ STDLIB_ONLY: dict[str, set[str]] = {"targets/agent/*.py": set(), "atonce.py": {"
 LONGEST_FILE, LONGEST_FUNCTION = 400, 73  # lines of 100 columns: what 300 and 55 of 132 hold
 LONGEST_FILES = {
     "command_line.py": 450,  # a command line is a list of flags, some lines each
-    "rules.py": 440,  # the doctor's rules are to be read in one piece
 }
 
 
@@ -162,6 +161,25 @@ def test_importing_results_loads_the_standard_library_only() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert set() == {"pyarrow", "pandas", "numpy", "gevent", "matplotlib"} & set(seen)
+
+
+def test_the_judgement_is_pure() -> None:
+    """Both rooms import it, and Locust beside one of them: no frames, no arrays, no other room."""
+    names = [
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        for path in sources()
+        if path.is_relative_to("results/judgement")
+    ]
+    assert {"results.judgement", "results.judgement.rules"} <= set(names)
+    code = (
+        f"import importlib, sys; [importlib.import_module(n) for n in {names}]; "
+        "print(*{m.partition('.')[0] for m in sys.modules})"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"pandas", "numpy", "pyarrow", "gevent", "reports", "scenarios", "targets"}
+    assert set() == heavy & set(seen)
 
 
 def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:

@@ -1,13 +1,12 @@
 """What an examination says without full evidence: bounds, excluded verdicts, neighbours."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reports.gates.evaluate import evaluate_gate
-from reports.metrics.model import NeighbourMetrics
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.render.ci import step_summary
 from reports.render.doctor_table import DOCTOR_COLUMNS
 from reports.render.summary import route_entry
@@ -15,30 +14,92 @@ from reports.stats.quantiles import Estimate
 from reports.verdicts.diagnosis import Diagnosis, Finding
 from results.formatting import format_seconds
 from results.gate_expression import parse_gate
-from results.judgement.model import RouteEvidence
+from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results.judgement.rules import evaluate_rules
 from results.run_info import RouteRecord
-from results.schema import Cell
 from results.verdicts import Verdict
-from scenarios.doctor import adaptive_plan
-from scenarios.doctor.interim import InterimStats
-from tests.reports.test_rules import IDLE, NOBODY, ROUTE_HOLDS, exam, look, neighbours
-from tests.scenarios.test_adaptive_plan import bedside, planned
-from tests.scenarios.test_adaptive_plan import seen as seen_at
+from tests.support.evidence_factory import (
+    IDLE,
+    NOBODY,
+    ROUTE_HOLDS,
+    SimulatedRoute,
+    exam,
+    lone,
+    look,
+    neighbours,
+)
 from tests.support.summary_factory import route, run
 
 REFUSES = {8: (40, 400, "status 429")}
 
 
+def shown(effects: dict[str, NeighbourEffect]) -> dict[str, NeighbourMetrics]:
+    """The neighbours as the report shows them."""
+    return {
+        kind: NeighbourMetrics(kind, estimate(it.idle), estimate(it.loaded), 130, 130, None)
+        for kind, it in effects.items()
+    }
+
+
+def estimate(seconds: float | None) -> Estimate | None:
+    """A p90 without doubt."""
+    return None if seconds is None else Estimate(seconds, seconds)
+
+
 def case_of(seen: RouteEvidence) -> Diagnosis:
     """The route as its rules judge it."""
-    return Diagnosis(evidence=seen, rule_result=evaluate_rules(seen, []), culprits=(), remedy=None)
+    neighbours: dict[int | None, dict[str, NeighbourMetrics]] = {
+        users: shown(level.neighbours) for users, level in seen.levels.items()
+    }
+    if seen.half_neighbours:
+        neighbours[None] = shown(seen.half_neighbours)
+    return Diagnosis(
+        route=metrics_of(seen),
+        evidence=seen,
+        rule_result=evaluate_rules(seen),
+        culprits=(),
+        remedy=None,
+        neighbours=neighbours,
+    )
+
+
+def metrics_of(seen: RouteEvidence) -> RouteMetrics:
+    """The numbers of the route that the report shows."""
+    empty: dict[str, Any] = dict.fromkeys(
+        ("unloaded_interval", "expected_concurrency", "mechanism", "executor_size")
+    )
+    return RouteMetrics(
+        route="GET /x", variant="GET /x", unloaded_mean=seen.unloaded_mean,
+        levels=tuple(map(crowd_of, seen.levels.values())), open_loads=(), bursts=(),
+        neighbours={}, restarts={}, **empty,
+    )  # fmt: skip
+
+
+def crowd_of(level: LevelEvidence) -> CrowdMetrics:
+    """The numbers of a level."""
+    empty: dict[str, Any] = dict.fromkeys(
+        (
+            "little",
+            "predicted_mean",
+            "cpu",
+            "threads_waiting",
+            "executor_queue",
+            "stationarity",
+            "breakdown",
+        )
+    )
+    mean, count = Estimate(level.mean, level.mean), level.completed
+    return CrowdMetrics(
+        cell=f"crowd/GET /x/{level.users}", users=level.users, repeat=1, seconds=level.seconds,
+        count=count, throughput=level.rate, completed=count, unfinished=0, errors=0, mean=mean,
+        quantiles={}, longest=mean, starved_users=0, app_quantiles={}, **empty,
+    )  # fmt: skip
 
 
 def finding_of(seen: RouteEvidence) -> Finding:
     """The finding of the route."""
     diagnosis = case_of(seen)
-    return Finding(seen.route, diagnosis.rule_result.verdict, "", "", diagnosis)
+    return Finding(diagnosis.route, diagnosis.rule_result.verdict, "", "", diagnosis)
 
 
 def doctor_cell(title: str, seen: RouteEvidence) -> str:
@@ -150,9 +211,8 @@ def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
     assert not case_of(seen).is_lower_bound
 
 
-CALM, LATE = neighbours(0.018)["async"], Estimate(0.161, 0.161)
 BCRYPT = look(64, 37, cpu=1.0, loop=0.161, loop_cpu=0.02)
-AT_HALF: dict[str, Any] = {"half_neighbours": {"async": CALM}, "half_rate": 18.5}
+AT_HALF: dict[str, Any] = {"half_neighbours": neighbours(0.018), "half_rate": 18.5}
 
 
 @pytest.mark.parametrize(
@@ -172,9 +232,15 @@ AT_HALF: dict[str, Any] = {"half_neighbours": {"async": CALM}, "half_rate": 18.5
         ),
         (
             "the few leave room",
-            exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT),
+            exam(0.002, look(8, 300, cpu=0.6, loop=0.005), look(64, 480, cpu=1.0, loop=0.161)),
             0.005,
             {"users": 8},
+        ),
+        (
+            "half is not known, so neither is the verdict",
+            exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT),
+            0.161,
+            {"users": 64},
         ),
         (
             "they leave none, and half was not asked",
@@ -219,7 +285,7 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
     assert seen.top
     shown = f"{format_seconds(IDLE).removesuffix(' ms')} -> {format_seconds(p90)}"
     assert doctor_cell("neighbour p90", seen) == shown + (
-        "" if at == {"users": seen.top.metrics.users} else f" @ {level}"
+        "" if at == {"users": seen.top.users} else f" @ {level}"
     ), what
     rows = step_summary(run(route(**entry)))
     assert (
@@ -231,7 +297,7 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     """A full thread pool delays the `def` neighbour only: the gate fails, the table says why."""
     both = {
         **look(64, 398).neighbours,
-        "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None),
+        "def": NeighbourEffect(kind="def", idle=IDLE, loaded=0.161),
     }
     pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), neighbours=both)
     seen = exam(0.1, look(8, 80), pool, alone=0.97)
@@ -252,19 +318,8 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     ],
 )
 def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
-    monkeypatch: pytest.MonkeyPatch, gate: str, cpu: float, asked: list[str]
+    gate: str, cpu: float, asked: list[str]
 ) -> None:
     """The level that the gate reads is measured, and only where it is needed."""
-    levels: dict[int, tuple[float, float]] = {1: (400, 0.4), 8: (450, cpu), 64: (460, cpu)}
-
-    def interim_stats(_folder: Path, _act: str, cell: Cell) -> InterimStats:
-        rate, used = levels[cell.users]
-        return seen_at(cell, rate, cpu=used, median=0.002)
-
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", interim_stats)
-    idle = {"async": 0.0015}
-    plan = planned(bedside(0.002), idle, (parse_gate(gate),), lambda *_: True)
-    cells = [cell for some in plan.levels() for cell in some]
-    assert asked == [
-        f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
-    ]
+    levels = {1: lone(0.0025, cpu=0.4), 8: look(8, 450, cpu=cpu), 64: look(64, 460, cpu=cpu)}
+    assert asked == SimulatedRoute(0.0025, levels).examine(gates=(parse_gate(gate),))

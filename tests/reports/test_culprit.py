@@ -71,11 +71,9 @@ def line(start: float, *shares: Sequence[Any], **more: Any) -> Hold:
     return decoded(row(start, *shares, **more))
 
 
-def facts(
-    *lines: Hold, window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0
-) -> LoopHolds:
+def facts(*lines: Hold, windows: Sequence[tuple[float, float]] = ((0.0, 100.0),)) -> LoopHolds:
     """Summarise a few holds."""
-    return summarise_holds(lines, window, origin, [HOME])
+    return summarise_holds(lines, windows, [HOME])
 
 
 def only(*lines: Hold) -> Culprit:
@@ -196,11 +194,12 @@ def test_a_task_of_the_apps_own_is_elsewhere() -> None:
     )
 
 
-def test_the_window_counts_from_the_origin_of_the_run() -> None:
-    """The watchdog writes the raw clock; a hold belongs where its middle lies."""
-    lines = [line(start, [0.1, [HANDLER]]) for start in (1005.0, 1009.96, 1020.0)]
-    assert facts(*lines, window=(5, 10), origin=1000.0).culprits[0].holds == 1
-    assert facts(*lines, window=(5, 30), origin=1000.0).culprits[0].holds == 3
+def test_holds_count_whose_middle_lies_in_a_window() -> None:
+    """In any of them, and once; the watchdog may run in several levels."""
+    lines = [line(start, [0.1, [HANDLER]]) for start in (6.0, 12.0, 20.0, 40.0)]
+    for windows, holds in (([(5, 10)], 1), ([(5, 10), (15, 30)], 2), ([(5, 30), (5, 50)], 4)):
+        assert facts(*lines, windows=windows).culprits[0].holds == holds
+    assert facts(*lines, windows=[(0, 6.04)]).culprits == ()
 
 
 def test_the_framework_that_makes_the_answer_is_blamed_as_such() -> None:
@@ -228,7 +227,7 @@ def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
 
 
 def test_all_processes_of_a_session_are_read(tmp_path: Path) -> None:
-    """And of no other session; a line cut off by a kill is dropped."""
+    """And of no other session, since the run's start; a line cut off by a kill is dropped."""
     for name, starts in (
         ("route-1-7", [1.0]),
         ("route-1-8", [3.0]),
@@ -237,8 +236,8 @@ def test_all_processes_of_a_session_are_read(tmp_path: Path) -> None:
     ):
         whole = "".join(json.dumps(row(start, [0.1, [HANDLER]])) + "\n" for start in starts)
         (tmp_path / f"{name}.jsonl").write_text(whole + '["hold", 2')
-    assert [hold.start for hold in read_holds(tmp_path, "route-1")] == [1.0, 3.0]
-    assert [hold.start for hold in read_holds(tmp_path, "route-1-watch")] == [4.0]
+    assert [hold.start for hold in read_holds(tmp_path, "route-1", 0.5)] == [0.5, 2.5]
+    assert [hold.start for hold in read_holds(tmp_path, "route-1-watch", 0.0)] == [4.0]
 
 
 def test_files_are_named_as_their_reader_knows_them() -> None:

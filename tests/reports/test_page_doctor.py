@@ -104,7 +104,7 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
 
     def unreached(entry: RouteRecord) -> Finding:
         route = replace(blank.route, route=entry.route, variant=entry.route)
-        case = replace(healthy, evidence=replace(healthy.evidence, entry=entry, route=route))
+        case = replace(healthy, route=route, evidence=replace(healthy.evidence, entry=entry))
         return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
 
     study = replace(
@@ -148,7 +148,7 @@ def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Repo
     assert pytest.approx([1, 8, 64]) == nobody_waits
     assert set(places) == {40.0}
     assert case.evidence.top
-    beside = case.evidence.top.neighbours["async"]
+    beside = case.neighbours[case.evidence.top.users]["async"]
     assert beside.idle
     assert beside.loaded
     assert [beside.idle.low, beside.loaded.low] == heights(felt.lines[0])
@@ -161,13 +161,11 @@ def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> 
     """A crashed route has neither, a black box may have no neighbour."""
     case = diagnosis_of(example, Verdict.LOOP_BLOCKED)
     assert card.draw_card(replace(case, evidence=replace(case.evidence, levels={}))) is None
-    alone = {users: replace(level, neighbours={}) for users, level in case.evidence.levels.items()}
-    figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))
+    alone = replace(case, neighbours={users: {} for users in case.neighbours})
+    figure = card.draw_card(alone)
     assert figure
     assert len(figure.axes) == 1
-    assert "neighbour" not in card.describe_card(
-        replace(case, evidence=replace(case.evidence, levels=alone))
-    )
+    assert "neighbour" not in card.describe_card(alone)
 
 
 def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:

@@ -250,7 +250,7 @@ def test_the_apps_own_guilty_lines_lead_to_the_fix_beside_them(route: str, tmp_p
         watch.stop()
 
     visited(visit)
-    blames = summarise_holds(read_holds(tmp_path, "ward"), (0, 1e12), 0.0, [ROOT]).culprits
+    blames = summarise_holds(read_holds(tmp_path, "ward", 0.0), [(0, 1e12)], [ROOT]).culprits
     remedy = choose_remedy(
         WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0
     )

@@ -1,7 +1,6 @@
 """Too short a window is not judged; a plan that cannot fit says so first, with what would fit."""
 
 import dataclasses
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,16 @@ from reports.checks.trust import assess_trust
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from results.errors import AtonceError, ExitCode
+from results.run_info import RouteRecord
 from results.schema import Cell, Scenario, Variant
-from scenarios.doctor import adaptive_plan, commands
-from scenarios.doctor.interim import InterimStats, read_interim_stats
+from scenarios.doctor import commands
 from scenarios.doctor.options import DoctorOptions
 from scenarios.doctor.settings import DoctorSettings, warn_too_few_requests
 from tests.reports.test_report import BROKEN
-from tests.scenarios.test_adaptive_plan import IDLE, bedside, planned, seen, write
 from tests.support import simulate_loads
 from tests.support import simulate_run as simulate
+from tests.support.evidence_factory import ROUTE, SimulatedRoute, bedside, look
+from tests.support.recordings import mark, recording, write
 
 OF_THE_CPU = (
     "other processes",
@@ -67,16 +67,12 @@ def test_what_is_read_in_ticks_of_ten_milliseconds_is_not_judged_in_forty(tmp_pa
 def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_path: Path) -> None:
     """Neither for what is asked next nor for the verdict; a longer window is."""
     for seconds, is_one in ((0.04, False), (0.7, True)):
-        cell = dataclasses.replace(bedside(0.005).few_users_cell(), most=200)
-        for folder in ("samples", "load", "probe"):
-            (tmp_path / str(seconds) / folder).mkdir(parents=True)
-        marks = [
-            ["mark", cell.name, name, 10.0 + at, 0, 0.0]
-            for name, at in (("open", 0.0), ("ceiling", seconds), ("close", seconds))
-        ]
-        write(tmp_path / str(seconds) / "load" / "route-01.jsonl", marks)
-        write(tmp_path / str(seconds) / "samples" / "route-01.jsonl", [])
-        assert (read_interim_stats(tmp_path / str(seconds), "route-01", cell) is not None) is is_one
+        cell = dataclasses.replace(bedside(0.005).few_users_cell(), most=200, precision=0.0)
+        moments = {"open": 10.0, "ceiling": 10.0 + seconds, "close": 10.0 + seconds}
+        spools = tmp_path / str(seconds)
+        write(spools / "load" / "route-01-1.jsonl", mark(cell, **moments))
+        evidence = recording(spools, cell).observe(RouteRecord(route=ROUTE))
+        assert (8 in evidence.levels) is is_one
         crowd = dataclasses.replace(simulate_loads.crowd(8, 5 * seconds), most=200, window=3.0)
         path = simulate_loads.write(
             tmp_path / f"{seconds}-run", [crowd], simulate_loads.Server(service=0.005)
@@ -137,16 +133,9 @@ def test_a_route_for_which_the_requests_are_too_few_is_said_before_it_is_loaded(
         )
 
 
-def test_no_level_is_begun_for_which_the_requests_are_too_few(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_level_is_begun_for_which_the_requests_are_too_few() -> None:
     """The few are enough for a held loop; if they leave it open, the many are asked for first."""
     planner = dataclasses.replace(bedside(0.1), requests=1_000)
-
-    def read_level(_folder: Path, _act: str, cell: Cell) -> InterimStats:
-        return seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0))
-
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", read_level)
     refused: list[str] = []
 
     def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
@@ -154,8 +143,8 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(
         refused.extend([why] if why else [])
         return not why
 
-    plan = planned(planner, IDLE, (), fits)
-    assert [cell.users for cell in itertools.chain.from_iterable(plan.levels())] == [1, 8]
+    truth = SimulatedRoute(0.1, {8: look(8, 80)})
+    assert truth.examine(fits, requests=1_000) == ["1", "8"]
     assert "--requests" in refused[0]
 
 

@@ -1,13 +1,29 @@
 """Evidence on one route, made of a few numbers: what the doctor's rules judge, with known truth."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from results.gate_expression import Gate
 from results.judgement.culprit import Culprit, LoopHolds
 from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence, ServerStats
 from results.run_info import RouteRecord
+from results.schema import Cell, Neighbour, Scenario
 from results.unloaded import UnloadedLatency
+from scenarios.doctor.adaptive_plan import AdaptivePlan, FitsBudget
+from scenarios.doctor.levels import LevelPlanner
 
+ROUTE = "GET /x"
+PINGS = tuple(
+    Neighbour(
+        kind=kind,
+        route=f"GET /_atonce/{kind}",
+        path=f"/_atonce-x/{kind}",
+        expects="",
+        rate=0.0,
+        connections=0,
+    )
+    for kind in ("async", "def")
+)
 IDLE = 0.0015  # seconds: p90 of an idle neighbour
 SECONDS = 5.0  # of a level's window
 LINE = Culprit(
@@ -47,7 +63,7 @@ def silent(users: int, *, loop: float = IDLE, **inside: float) -> LevelEvidence:
     """A level in which nothing is answered any more; each of its users waits in vain."""
     return replace(
         look(users, 1.0, loop=loop, **inside),
-        rate=0.0, completed=0, latencies=(), is_silent=True, sent=3 * users, unanswered=users,
+        rate=0.0, completed=0, mean=0.0, longest=0.0, latencies=(), is_silent=True, sent=3 * users, unanswered=users,
     )  # fmt: skip
 
 
@@ -70,9 +86,81 @@ def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
     """The evidence of a route with that unloaded latency; a level of 1 user is added."""
     alone = lone(service, threads=more.pop("alone", 0.0))
     facts: dict[str, Any] = {
-        "entry": RouteRecord(route="GET /x"), "unloaded": exact(service), "faults": {},
+        "entry": RouteRecord(route=ROUTE), "unloaded": exact(service), "faults": {},
         "loop_holds": ROUTE_HOLDS, "cpu_while_late": 0.1, "watched_seconds": 2.0,
         "thread_tokens": 40, "executor_size": 6,
     }  # fmt: skip
     levels = {level.users: level for level in (alone, *looks)}
     return RouteEvidence(levels=levels, **{**facts, **more})
+
+
+@dataclass(slots=True)
+class SimulatedRoute:
+    """What each measurement of a route would show; `observe` tells what was asked so far."""
+
+    service: float  # seconds of a lone request
+    levels: dict[int, LevelEvidence]  # by users; of others the largest with fewer
+    half: float = IDLE  # p90 of the `async` neighbour at half of the capacity
+    holds: LoopHolds = NOBODY  # what the watchdog would see
+    late_cpu: float = 0.1  # CPU seconds per second of a held loop
+    unloaded: tuple[UnloadedLatency, ...] = ()  # after one level of a lone user, after two, ...
+    facts: dict[str, Any] = field(default_factory=dict)  # more of the evidence
+    cells: list[Cell] = field(default_factory=list)
+
+    def level(self, users: int) -> LevelEvidence:
+        """A level of so many users."""
+        known = {1: lone(self.service), **self.levels}
+        return replace(known[max(n for n in known if n <= users)], users=users)
+
+    def observe(self) -> RouteEvidence:
+        """The evidence on the cells that were asked."""
+        crowds = [x for x in self.cells if x.scenario is Scenario.CROWD and not x.watched]
+        tries = sum(cell.users == 1 for cell in crowds)
+        half = next((x for x in self.cells if x.scenario is Scenario.STEADY and x.neighbours), None)
+        watched = [cell for cell in self.cells if cell.watched]
+        known = self.unloaded or (exact(self.service),)
+        facts: dict[str, Any] = {
+            "entry": RouteRecord(route=ROUTE), "faults": {}, "lone_tries": tries,
+            "unloaded": known[min(max(tries, 1), len(known)) - 1],
+            "half_neighbours": neighbours(self.half) if half else None,
+            "loop_holds": self.holds if watched else None,
+            "cpu_while_late": self.late_cpu if watched else None,
+            "watched_seconds": sum(cell.window for cell in watched),
+            "watched_requests": sum(
+                round(cell.window * self.level(cell.users).rate) for cell in watched
+            ),
+            "thread_tokens": 40, "executor_size": 6,
+        }  # fmt: skip
+        levels = {cell.users: self.level(cell.users) for cell in crowds}
+        return RouteEvidence(levels=levels, **{**facts, **self.facts})
+
+    def examine(
+        self,
+        fits: FitsBudget = lambda *_: True,
+        gates: tuple[Gate, ...] = (),
+        **more: Any,
+    ) -> list[str]:
+        """Ask what the rules need, level by level; return the names of what was asked."""
+        plan = AdaptivePlan(self.observe, bedside(self.service, **more), gates, fits)
+        for cells in plan.levels():
+            self.cells += cells
+        return list(map(name_cell, self.cells))
+
+
+def name_cell(cell: Cell) -> str:
+    """The users of a cell or its rate, and whether it has the watchdog."""
+    load = f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users)
+    return f"{load} watched" if cell.watched else load
+
+
+def bedside(service: float, ping_cost: float = 0.0, **more: Any) -> LevelPlanner:
+    """The plan of a route that takes so many seconds when asked politely."""
+    return LevelPlanner(
+        session="route-01",
+        route=ROUTE,
+        path="/x",
+        service_time=service,
+        neighbours=PINGS,
+        ping_cost=ping_cost,
+        **more,
+    )

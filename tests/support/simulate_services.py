@@ -258,23 +258,25 @@ def planner(server: Server, dice: random.Random) -> LevelPlanner:
     return LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **place)
 
 
-def prepare(folder: Path, server: Server, seed: int) -> Examination:
-    """An examination that has seen the neighbours at rest."""
-    run, entry = RunWriter(folder, "doctor"), RouteRecord(route=ROUTE, session=SESSION)
-    facts = RunInfo(
-        seed=seed,
-        plan=Plan(),
+def run_info(cells: Iterable[Cell] = (), **facts: Any) -> RunInfo:
+    """What run.json knows of a simulated machine and app."""
+    return RunInfo(
+        plan=Plan(cells=list(cells)),
         schedule="0" * 64,
         loop="asyncio",
         workers=1,
         machine=msgspec.convert(MACHINE, Machine),
         packages=dict.fromkeys(NAMES, "1.0"),
         connections="opened before the load",
-        routes=[entry],
-        sessions=[IDLE_SESSION, SESSION],
+        **facts,
     )
+
+
+def prepare(folder: Path, server: Server, seed: int) -> Examination:
+    """An examination that has seen the neighbours at rest."""
+    run, entry = RunWriter(folder, "doctor"), RouteRecord(route=ROUTE, session=SESSION)
     folder.mkdir(parents=True, exist_ok=True)
-    run.open(facts)
+    run.open(run_info(seed=seed, routes=[entry], sessions=[IDLE_SESSION, SESSION]))
     run.info.origin = ORIGIN
     examination = Examination(run, entry, server, seeded(seed))
     examination.play(idle_neighbours_cell(PINGS, 80.0))

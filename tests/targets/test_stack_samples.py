@@ -86,7 +86,7 @@ class Scene:
 
     def written_holds(self) -> LoopHolds:
         """What is written so far, rounded."""
-        holds = summarise_holds(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
+        holds = summarise_holds(read_holds(self.folder, "a", 0.0), [(0, 1000)], [HERE.parent])
         return LoopHolds(
             round(holds.seconds, 5),
             round(holds.unattributed, 5),

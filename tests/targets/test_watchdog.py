@@ -63,7 +63,7 @@ def watched(
         while time.monotonic() < begun + 10:
             await asyncio.create_task(in_a_task())
             await asyncio.sleep(0.011)
-            holds = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+            holds = summarise_holds(read_holds(folder, "a", 0.0), [(0, 1e12)], [HERE.parent])
             if until(holds):
                 break
         watch.stop()
@@ -339,7 +339,7 @@ def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
             pass
 
     assert watched(tmp_path, healthy, run, lambda _: True).seconds < 0.02  # of 0.06
-    assert all(hold.end - hold.start > 0.0039 for hold in read_holds(tmp_path, "a"))
+    assert all(hold.end - hold.start > 0.0039 for hold in read_holds(tmp_path, "a", 0.0))
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])

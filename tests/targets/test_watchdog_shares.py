@@ -81,7 +81,7 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
         watch.stop()
 
     asyncio.run(main())
-    holds = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+    holds = summarise_holds(read_holds(folder, "a", 0.0), [(0, 1e12)], [HERE.parent])
     calls = sum(
         culprit.share
         for culprit in holds.culprits
