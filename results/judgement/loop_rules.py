@@ -129,9 +129,7 @@ def _match_busy_loop(evidence: RouteEvidence, few: LevelEvidence) -> RuleResult:
     half = (evidence.half_neighbours or {}).get("async")
     if not half or not half.loaded:
         reason = f"{wait}, computing; half of the load was not measured"
-        return RuleResult(
-            Verdict.UNKNOWN, reason, "more time: --budget", needs=Measurement.HALF
-        )
+        return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=Measurement.HALF)
     if predicates.is_neighbour_harmed(half):
         wait += f", and at half of its capacity still {format_seconds(half.loaded)}"
         reason = f"{wait}, while the app used {cpu_use}"

@@ -2,10 +2,10 @@
 
 import math
 
-from results.judgement.culprit import Culprit
-from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results import thresholds
 from results.formatting import format_count, format_seconds, format_share
+from results.judgement.culprit import Culprit
+from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results.unloaded import added_wait
 
 WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
@@ -118,8 +118,7 @@ def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
         return False
     return (
         explained_share(level, many.mean) >= thresholds.GROWS_SHARE
-        and added_wait(few.quartiles, many.quartiles)
-        <= (1 - thresholds.GROWS_SHARE) * many.mean
+        and added_wait(few.quartiles, many.quartiles) <= (1 - thresholds.GROWS_SHARE) * many.mean
     )
 
 
@@ -145,9 +144,7 @@ def describe_async_wait(level: LevelEvidence) -> str:
     """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
     change = f"{format_seconds(neighbour.idle)} to {format_seconds(neighbour.loaded)}"
-    return (
-        f"the neighbour route went from {change} with {format_count(level.users, 'user')}"
-    )
+    return f"the neighbour route went from {change} with {format_count(level.users, 'user')}"
 
 
 def describe_cpu_use(level: LevelEvidence) -> str:
@@ -207,8 +204,6 @@ def has_caught_holds(evidence: RouteEvidence) -> bool:
         and evidence.loop_holds.seconds * (1 - foreign_hold_share(evidence))
         >= _MIN_CAUGHT_SHARE * evidence.watched_seconds
     )
-
-
 
 
 def find_long_pause(evidence: RouteEvidence) -> float:
