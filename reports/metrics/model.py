@@ -17,6 +17,7 @@ from reports.stats.model import ConcurrencyEstimate, PercentileCurves, ReplayRes
 from reports.stats.quantiles import Estimate, LatencyStats
 from reports.stats.queueing import crowd_capacity
 from reports.stats.stationarity import Stationarity
+from results.judgement.model import NeighbourEffect
 from results.run_info import Answer, RunInfo
 from results.unloaded import Quartiles, UnloadedLatency, served_at_once
 
@@ -57,6 +58,7 @@ class CrowdMetrics:
     little: LittleDeviation | None
     predicted_mean: float | None
     cpu: float | None  # the server's share of one core
+    loop_cpu: float | None = None  # of it, what its event loop's thread used
     threads_waiting: float | None
     executor_queue: float | None
     stationarity: Stationarity | None
@@ -150,6 +152,14 @@ class NeighbourMetrics:
     predicted_p90: float | None  # behind a replay of the crowd, where the crowd holds the loop
 
     @property
+    def effect(self) -> NeighbourEffect:
+        """What the judgement knows of it: the least that both may be."""
+        idle, loaded = self.idle, self.loaded
+        return NeighbourEffect(
+            kind=self.kind, idle=idle.low if idle else None, loaded=loaded.low if loaded else None
+        )
+
+    @property
     def slowdown(self) -> float | None:
         """How many times longer p90 is under load, at least."""
         return self.loaded.low / self.idle.low if self.loaded and self.idle else None
@@ -166,6 +176,7 @@ class RouteMetrics:
     expected_concurrency: float | None  # that its mechanism allows; None for no limit
     mechanism: str | None
     executor_size: float | None  # threads of the loop's default executor, as the probe saw them
+    thread_tokens: float | None = None  # of AnyIO's, likewise
     executor_note: str = ""  # why atonce made it smaller, if it did
     levels: tuple[CrowdMetrics, ...]
     open_loads: tuple[OpenLoadMetrics, ...]
