@@ -4,7 +4,7 @@ Trust, findings, claims, charts, page and summary read `RunMetrics` and nothing 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from reports.metrics.breakdown import LatencyBreakdown
@@ -171,18 +171,19 @@ class RouteMetrics:
 
     route: str
     variant: str
-    unloaded_mean: float | None  # mean latency of a lone user
-    unloaded_interval: Interval | None
-    expected_concurrency: float | None  # that its mechanism allows; None for no limit
-    mechanism: str | None
-    executor_size: float | None  # threads of the loop's default executor, as the probe saw them
+    unloaded_mean: float | None = None  # mean latency of a lone user
+    unloaded_interval: Interval | None = None
+    expected_concurrency: float | None = None  # that its mechanism allows; None for no limit
+    mechanism: str | None = None
+    executor_size: float | None = None  # threads of the loop's default executor, by the probe
     thread_tokens: float | None = None  # of AnyIO's, likewise
     executor_note: str = ""  # why atonce made it smaller, if it did
-    levels: tuple[CrowdMetrics, ...]
-    open_loads: tuple[OpenLoadMetrics, ...]
-    bursts: tuple[BurstMetrics, ...]
-    neighbours: dict[str, NeighbourMetrics]
-    restarts: dict[str, RepeatedValue]  # the top level's, by name, where its server was restarted
+    levels: tuple[CrowdMetrics, ...] = ()
+    open_loads: tuple[OpenLoadMetrics, ...] = ()
+    bursts: tuple[BurstMetrics, ...] = ()
+    neighbours: dict[str, NeighbourMetrics] = field(default_factory=dict)
+    # the top level's, by name, where its server was restarted
+    restarts: dict[str, RepeatedValue] = field(default_factory=dict)
     unloaded: UnloadedLatency | None = None  # with the slow requests that a lone user did not meet
 
     @property
