@@ -40,7 +40,7 @@ def diagnose_routes(
         _diagnose_route(
             recording,
             run_metrics,
-            routes.get(entry.route) or _unmeasured_route(entry.route),
+            routes.get(entry.route) or RouteMetrics(route=entry.route, variant=entry.route),
             entry,
             trust,
         )
@@ -60,23 +60,6 @@ def describe_idle_holds(recording: SealedRecording) -> str | None:
     return (
         f"The idle app holds its own loop for {share} of the time, mostly at {place}. Every route"
         " waits for that."
-    )
-
-
-def _unmeasured_route(name: str) -> RouteMetrics:
-    return RouteMetrics(
-        route=name,
-        variant=name,
-        unloaded_mean=None,
-        unloaded_interval=None,
-        expected_concurrency=None,
-        mechanism=None,
-        executor_size=None,
-        levels=(),
-        open_loads=(),
-        bursts=(),
-        neighbours={},
-        restarts={},
     )
 
 
