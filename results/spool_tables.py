@@ -83,7 +83,8 @@ class RunSpools:
     def _read_probe(self) -> Iterator[records.ProbeRow]:
         """Yield process samples; store requests' traces and facts of the processes."""
         for path in self._spool_files("probe"):
-            variant, _, pid = path.stem.rpartition("-")
+            # beside the agent's own spool lies what the driver read of its process
+            variant, _, pid = path.stem.removesuffix(".system").rpartition("-")
             for line in read_spool(path, records.decode_app_line):
                 match line:
                     case records.Trace(request=request):
