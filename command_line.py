@@ -337,8 +337,8 @@ def doctor(
 ) -> None:
     """Examine your app: which routes queue, and which line to fix.
 
-    Starts your app unchanged, with its own interpreter, in a fresh process per route. Sends only
-    GET and HEAD unless you name other routes, with at most 64 users and 20,000 requests per route.
+    Starts your app unchanged, with its own interpreter. Sends only GET and HEAD unless you add
+    routes with --route, with at most 64 users and 20,000 requests per route.
     Even a GET may call paid or remote services: check with --dry-run first.
     """
     from results.config import given_flags, resolve_target

@@ -65,7 +65,9 @@ class GivenUp(_GeneratorLine, tag="given-up", frozen=True):
 class Mark(_GeneratorLine, tag="mark", frozen=True):
     """A moment of a cell (go, open, close, end), requests in flight, and the host's counters.
 
-    The `in_flight` of the mark `planned` is how many requests a schedule has.
+    Others say why a window closed early: ceiling, failing, precise or silent. `silent` is the
+    moment when nothing had come back for 0.1 s, and may cut a drain short as well. The `in_flight`
+    of the mark `planned` is how many requests a schedule has.
     """
 
     cell: str

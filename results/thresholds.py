@@ -19,7 +19,7 @@ MIN_HARM_SECONDS = 0.020  # seconds: no verdict of an examination rests on less
 # seconds below which a window says nothing: CPU is counted in ticks of 10 ms, the machine is
 # sampled ten times a second
 MIN_WINDOW_SECONDS = 0.4
-CLOSED_EARLY = (  # why an arrival was not sent: a ceiling was reached, or nothing but errors came
+CLOSED_EARLY = (  # why an arrival was not sent: the marks of the cell say why it ended
     "the window closed early"
 )
 # share of the users that are served or pause, below which the rest must be waiting

@@ -33,7 +33,7 @@ class Crowd(LoadUser):
             intended = clock()
             sample_key = SampleKey(cell, cell_run.phase, self.index)
             answered, is_right = self.client.send_request(self.connection, sample_key, intended)
-            cell_run.record_answer(is_right=is_right)
+            cell_run.record_answer(clock() - intended, is_right=is_right)
             pause = cell.think if answered else max(cell.think, RETRY_PAUSE)
             if pause:
                 cell_run.pause_until(clock() + pause)

@@ -125,6 +125,7 @@ def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> Rou
         expected_concurrency=concurrency,
         mechanism=mechanism,
         executor_size=runtime.executor_limit,
+        thread_tokens=runtime.thread_limit,
         executor_note=explain_small_executor(run_data.run, runtime),
         levels=levels,
         open_loads=(),
@@ -202,7 +203,8 @@ def _measure_crowd(
         stationarity = Stationarity.from_values(smooth)
     probe = run_data.probe[run_data.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
-    cpu_cost = cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answer_times)
+    cpu = probe.dropna(subset="cpu")
+    cpu_cost = cost_interval(cpu.t.to_numpy(), cpu.cpu.to_numpy(), window.answer_times)
     clump = window.throughput * (service or 0.0)
     return CrowdMetrics(
         cell=cell.name,
@@ -223,6 +225,7 @@ def _measure_crowd(
         little=little_deviation(window),
         predicted_mean=predicted_mean,
         cpu=growth_per_second(probe.t, probe.cpu),
+        loop_cpu=growth_per_second(probe.t, probe.loop_cpu) if "loop_cpu" in probe else None,
         threads_waiting=_mean_reading(probe.threads_waiting),
         executor_queue=_mean_reading(probe.executor_queue),
         stationarity=stationarity,

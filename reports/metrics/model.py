@@ -4,7 +4,7 @@ Trust, findings, claims, charts, page and summary read `RunMetrics` and nothing 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from reports.metrics.breakdown import LatencyBreakdown
@@ -17,6 +17,7 @@ from reports.stats.model import ConcurrencyEstimate, PercentileCurves, ReplayRes
 from reports.stats.quantiles import Estimate, LatencyStats
 from reports.stats.queueing import crowd_capacity
 from reports.stats.stationarity import Stationarity
+from results.judgement.model import NeighbourEffect
 from results.run_info import Answer, RunInfo
 from results.unloaded import Quartiles, UnloadedLatency, served_at_once
 
@@ -57,6 +58,7 @@ class CrowdMetrics:
     little: LittleDeviation | None
     predicted_mean: float | None
     cpu: float | None  # the server's share of one core
+    loop_cpu: float | None = None  # of it, what its event loop's thread used
     threads_waiting: float | None
     executor_queue: float | None
     stationarity: Stationarity | None
@@ -150,6 +152,14 @@ class NeighbourMetrics:
     predicted_p90: float | None  # behind a replay of the crowd, where the crowd holds the loop
 
     @property
+    def effect(self) -> NeighbourEffect:
+        """What the judgement knows of it: the least that both may be."""
+        idle, loaded = self.idle, self.loaded
+        return NeighbourEffect(
+            kind=self.kind, idle=idle.low if idle else None, loaded=loaded.low if loaded else None
+        )
+
+    @property
     def slowdown(self) -> float | None:
         """How many times longer p90 is under load, at least."""
         return self.loaded.low / self.idle.low if self.loaded and self.idle else None
@@ -161,17 +171,19 @@ class RouteMetrics:
 
     route: str
     variant: str
-    unloaded_mean: float | None  # mean latency of a lone user
-    unloaded_interval: Interval | None
-    expected_concurrency: float | None  # that its mechanism allows; None for no limit
-    mechanism: str | None
-    executor_size: float | None  # threads of the loop's default executor, as the probe saw them
+    unloaded_mean: float | None = None  # mean latency of a lone user
+    unloaded_interval: Interval | None = None
+    expected_concurrency: float | None = None  # that its mechanism allows; None for no limit
+    mechanism: str | None = None
+    executor_size: float | None = None  # threads of the loop's default executor, by the probe
+    thread_tokens: float | None = None  # of AnyIO's, likewise
     executor_note: str = ""  # why atonce made it smaller, if it did
-    levels: tuple[CrowdMetrics, ...]
-    open_loads: tuple[OpenLoadMetrics, ...]
-    bursts: tuple[BurstMetrics, ...]
-    neighbours: dict[str, NeighbourMetrics]
-    restarts: dict[str, RepeatedValue]  # the top level's, by name, where its server was restarted
+    levels: tuple[CrowdMetrics, ...] = ()
+    open_loads: tuple[OpenLoadMetrics, ...] = ()
+    bursts: tuple[BurstMetrics, ...] = ()
+    neighbours: dict[str, NeighbourMetrics] = field(default_factory=dict)
+    # the top level's, by name, where its server was restarted
+    restarts: dict[str, RepeatedValue] = field(default_factory=dict)
     unloaded: UnloadedLatency | None = None  # with the slow requests that a lone user did not meet
 
     @property

@@ -136,7 +136,8 @@ def _read_spools(path: Path, run: RunInfo) -> dict[str, pd.DataFrame]:
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:
-    """Return the growth per second of a running total, from first to last sample."""
+    """Return the growth per second of a running total, from first to last known sample."""
+    t, total = t[total.notna()], total.dropna()
     if len(t) < 2:  # noqa: PLR2004 - a slope takes two points
         return None
     return float((total.iloc[-1] - total.iloc[0]) / (t.iloc[-1] - t.iloc[0]))

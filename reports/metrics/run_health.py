@@ -12,7 +12,7 @@ from reports.metrics.breakdown import TIMESTAMP_COLUMNS
 from reports.metrics.run_data import RunData
 from reports.stats.quantiles import Array, quantile
 from results.schema import Cell, ConnectionMode, Scenario
-from results.thresholds import MIN_WINDOW_SECONDS
+from results.thresholds import CLOSED_EARLY, MIN_WINDOW_SECONDS
 
 # seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
 _TICK_INTERVAL = 0.010
@@ -156,7 +156,8 @@ def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
     if name == cell.name and not cell.arrivals:
         return None
-    planned = int((rows.intended <= close).sum())
+    # the last before a window closes early may be left out on purpose
+    planned = int(((rows.intended <= close) & (rows.error != CLOSED_EARLY)).sum())
     return 1 - int((rows.sent <= close).sum()) / planned if planned else None
 
 

@@ -19,7 +19,7 @@ from results.formatting import (
 from results.judgement.culprit import source_roots
 from results.judgement.model import RouteEvidence
 from results.judgement.observe import idle_loop_holds
-from results.judgement.predicates import MAJORITY, is_own_culprit
+from results.judgement.predicates import MAJORITY, is_own_culprit, least_cpu_per_request
 from results.judgement.rules import Failure, evaluate_rules
 from results.run_info import RouteRecord
 from results.schema import Scenario
@@ -40,7 +40,7 @@ def diagnose_routes(
         _diagnose_route(
             recording,
             run_metrics,
-            routes.get(entry.route) or _unmeasured_route(entry.route),
+            routes.get(entry.route) or RouteMetrics(route=entry.route, variant=entry.route),
             entry,
             trust,
         )
@@ -60,23 +60,6 @@ def describe_idle_holds(recording: SealedRecording) -> str | None:
     return (
         f"The idle app holds its own loop for {share} of the time, mostly at {place}. Every route"
         " waits for that."
-    )
-
-
-def _unmeasured_route(name: str) -> RouteMetrics:
-    return RouteMetrics(
-        route=name,
-        variant=name,
-        unloaded_mean=None,
-        unloaded_interval=None,
-        expected_concurrency=None,
-        mechanism=None,
-        executor_size=None,
-        levels=(),
-        open_loads=(),
-        bursts=(),
-        neighbours={},
-        restarts={},
     )
 
 
@@ -100,7 +83,7 @@ def _diagnose_route(
     culprits = tuple(
         culprit
         for culprit in evidence.caught
-        if rule_result.verdict in LOOP_VERDICTS
+        if rule_result.verdict in (*LOOP_VERDICTS, Verdict.DEADLOCK)
         and is_own_culprit(evidence, culprit)
         and culprit.share >= _MIN_CULPRIT_SHARE
     )
@@ -115,6 +98,7 @@ def _diagnose_route(
         service_s=evidence.unloaded_mean,
         is_async=evidence.entry.is_async,
         concurrency=rule_result.concurrency or served,
+        cpu_s=least_cpu_per_request(evidence, top) if top else None,
         # a container may have less
         cores=min(cores, math.ceil(run.machine.cpu_limit or cores)),
     )

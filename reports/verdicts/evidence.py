@@ -1,4 +1,4 @@
-"""Hands the tables of a sealed run to the judgement, which makes the evidence on a route of them."""
+"""Hands a sealed run to the judgement: the doctor's tables, the numbers of the lesson's routes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -7,16 +7,18 @@ from typing import Any
 import pandas as pd
 
 from reports.metrics.executor import explain_small_executor
-from reports.metrics.model import NeighbourMetrics, RunMetrics
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.metrics.neighbours import estimate_p90, select_pings
 from reports.metrics.run_data import RunData
 from reports.stats.quantiles import Estimate, quantile
 from results.judgement.culprit import read_holds, source_roots
-from results.judgement.model import RouteEvidence
+from results.judgement.model import LevelEvidence, RouteEvidence, ServerStats
 from results.judgement.observe import RequestRow, idle_cell, idle_loop_holds, observe_route
 from results.records import Hold, ProbeRow, column_types
 from results.run_info import RouteRecord
 from results.schema import Cell
+from results.thresholds import FEW_USERS, MANY_USERS
+from results.unloaded import UnloadedLatency
 
 _MIN_PINGS = 8  # below which nothing is said of a neighbour
 
@@ -103,6 +105,51 @@ def gather_route(
         executor_size=runtime.executor_limit,
         pinned=explain_small_executor(run, runtime),
         has_agent=not run.host,
+    )
+
+
+def lesson_evidence(route: RouteMetrics) -> RouteEvidence:
+    """Return what a lesson shows of a route; no levels where none tells it from a held loop."""
+    top, neighbour = route.top_level, route.neighbours.get("async")
+    is_shown = route.unloaded and neighbour and neighbour.slowdown is not None
+    levels = route.median_levels if is_shown else ()
+    crowds = [level.users for level in levels if level.users > 1]
+    return RouteEvidence(
+        entry=RouteRecord(route=route.route),
+        levels={level.users: _lesson_level(route, level) for level in levels},
+        unloaded=route.unloaded or UnloadedLatency(0.0, 0.0, 0.0, 0.0),
+        faults={top.users: (top.errors, top.count + top.errors, "")} if top else {},
+        thread_tokens=route.thread_tokens,
+        executor_size=int(route.executor_size) if route.executor_size else None,
+        has_agent=False,
+        few_users=min(crowds, default=FEW_USERS),
+        many_users=max(crowds, default=MANY_USERS),
+        is_final=True,
+    )
+
+
+def _lesson_level(route: RouteMetrics, level: CrowdMetrics) -> LevelEvidence:
+    neighbours = route.neighbours.values() if level is route.top_level else ()
+    return LevelEvidence(
+        users=level.users,
+        seconds=level.seconds,
+        rate=level.throughput,
+        think_time=level.think_time,
+        completed=level.completed,
+        latencies=(),
+        mean=level.mean.low,
+        longest=level.longest.low,
+        cv=level.latency_cv,
+        quartiles=level.quartiles,
+        app_time=level.breakdown.timer if level.breakdown else None,
+        total_time=level.breakdown.total if level.breakdown else None,
+        neighbours={neighbour.kind: neighbour.effect for neighbour in neighbours},
+        server_stats=ServerStats(
+            cpu=level.cpu,
+            loop_cpu=level.loop_cpu,
+            threads_waiting=level.threads_waiting,
+            executor_waiting=level.executor_queue,
+        ),
     )
 
 

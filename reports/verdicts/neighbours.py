@@ -1,11 +1,12 @@
-"""Whether a load slows a neighbour, and what that waits for."""
+"""What a neighbour waits for that a load slows, and by how much, in words."""
 
 import math
 from enum import StrEnum
 
 from reports.metrics.model import NeighbourMetrics, RouteMetrics
 from results.formatting import format_count, format_ratio, format_seconds
-from results.thresholds import FULL_CORE_SHARE, SUFFERS_RATIO, SUFFERS_SECONDS
+from results.judgement.predicates import is_neighbour_harmed
+from results.thresholds import FULL_CORE_SHARE
 
 FULL_CORE = FULL_CORE_SHARE
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
@@ -22,13 +23,6 @@ class NeighbourWait(StrEnum):
     NOTHING = "nothing"  # neither of the two: at most for the core
     TURNS = "turns"  # the threads' turns with the GIL
     REQUESTS = "requests"  # whole requests, which hold the loop
-
-
-def is_neighbour_harmed(neighbour: NeighbourMetrics | None) -> bool:
-    """Return whether a neighbour was measured, and the load clearly slows it."""
-    if not neighbour or not neighbour.loaded or neighbour.slowdown is None:
-        return False
-    return neighbour.slowdown >= SUFFERS_RATIO and neighbour.loaded.low >= SUFFERS_SECONDS
 
 
 def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
@@ -62,11 +56,11 @@ def describe_worst_neighbour(route: RouteMetrics, users: int) -> str:
         return ""
 
     def severity(neighbour: NeighbourMetrics) -> tuple[bool, bool]:
-        return is_neighbour_harmed(neighbour), neighbour.kind == "async"
+        return is_neighbour_harmed(neighbour.effect), neighbour.kind == "async"
 
     worst = max(changes, key=severity)
     name = f"`{'async def' if worst.kind == 'async' else worst.kind}` neighbour route"
-    if not is_neighbour_harmed(worst):
+    if not is_neighbour_harmed(worst.effect):
         return f"; the {name} stayed fast (p90 {changes[worst]})"
     ratio, crowd = format_ratio(worst.slowdown or 0), format_count(users, "user")
     return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {crowd}"

@@ -28,11 +28,12 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
     is_async: bool | None,
     concurrency: float | None,
     cores: int | None = None,
+    cpu_s: float | None = None,
 ) -> Remedy | None:
     """Return what to do about a verdict; None where nothing is wrong, or nothing known.
 
     `culprit` is the line that holds the loop, if any. The route serves `concurrency` requests at
-    once, and `cores` is how many cores its app may use.
+    once with `cpu_s` seconds of CPU each, and `cores` is how many cores its app may use.
     """
     call, packages = (culprit.call, _called_packages(culprit)) if culprit else ("", [])
     for rule in REMEDY_RULES:
@@ -40,7 +41,10 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
             continue
         if not _is_matching_rule(rule, call, packages, concurrency):
             continue
-        effect = _describe_effect(rule.effect, service_s, max(concurrency or 1.0, 1.0), cores)
+        if rule.effect is Effect.LESS_CPU:
+            effect = _describe_capacity(cpu_s, cores or 1)
+        else:
+            effect = _describe_effect(rule.effect, service_s, max(concurrency or 1.0, 1.0), cores)
         if effect and rule.twin in MEASURED_WITH:
             effect += f" Measured with {MEASURED_WITH[rule.twin]}."
         if rule.is_plain_def_enough and is_async and service_s:
@@ -92,11 +96,18 @@ def _describe_effect(
         if cores:
             rate += f"; this app ran on {format_count(cores, 'core')}, and no run used more"
         return f"{rate}. Other routes do not wait for it."
-    if effect is Effect.NO_WORK:
-        return (
+    sentences = {
+        Effect.NO_WORK: (
             f"Saves {alone} of work per request. The {now} queue at {_EXAMPLE_USERS} users"
             " disappears."
-        )
+        ),
+        Effect.ANY_ANSWER: (
+            f"{_EXAMPLE_USERS} users are answered in little more than {alone} each, or as fast as"
+            " the core can, instead of never."
+        ),
+    }
+    if effect in sentences:
+        return sentences[effect]
     if _EXAMPLE_USERS / service > _SINGLE_CORE_RATE:
         return (
             f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: only the core limits how"
@@ -107,4 +118,15 @@ def _describe_effect(
         f"{_EXAMPLE_USERS} users are answered in little more than {alone} each instead of"
         f" {now}{provided}. Served at once grows with the users until a core, or a pool whose"
         " size you set, is full."
+    )
+
+
+def _describe_capacity(cpu: float | None, cores: int) -> str:
+    """Return what the cores give at most, whatever the form of the route."""
+    if not cpu:
+        return ""
+    return (
+        f"{format_count(cores, 'core')} / {format_seconds(cpu)} of CPU per request ="
+        f" {format_number(cores / cpu)} requests/s at most, in any form of the route. Half the CPU"
+        f" per request doubles that. One more core adds {format_number(1 / cpu)} requests/s."
     )

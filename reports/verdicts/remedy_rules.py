@@ -4,7 +4,7 @@
 twin is the route of `targets.antipatterns` that is written so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from results.verdicts import LOOP_VERDICTS, Verdict
@@ -18,6 +18,8 @@ class Effect(Enum):
     NO_WORK = auto()
     LARGER_POOL = auto()  # as many places as users
     CORRECT_ANSWER = auto()
+    ANY_ANSWER = auto()  # requests no longer wait for one another
+    LESS_CPU = auto()  # the cores answer more requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,24 @@ _IN_PROCESSES = (
     "processes = ProcessPoolExecutor()  # once, in the lifespan",
     "work = functools.partial(CALL, ...)  # a function of a module; arguments that pickle",
     f"found = {_RUN_IN_EXECUTOR}(processes, work)",
+)
+
+_THREAD_KEPT = RemedyRule(
+    verdicts=(Verdict.DEADLOCK,),
+    call_pattern=r"from_thread\.run|run_coroutine_threadsafe|async_to_sync|syncify",
+    title="Keep no thread while waiting for another place of a pool: write it as `async def`",
+    before=(
+        "def route():  # or a `def` dependency: keeps a thread, and needs a second one",
+        "    return anyio.from_thread.run(anyio.to_thread.run_sync, save)",
+    ),
+    after=(
+        "threads = ThreadPoolExecutor(64)  # once, in the lifespan",
+        "async def route():  # keeps no thread",
+        f"    return {_RUN_IN_EXECUTOR}(threads, save)",
+        "# keep no connection of a pool either while you wait for a thread",
+    ),
+    twin="GET /bill",
+    effect=Effect.ANY_ANSWER,
 )
 
 # what a twin that stands for other libraries, too, was measured with
@@ -303,5 +323,37 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         after=("found = await look_up(key)", "return found"),
         twin="GET /dose",
         effect=Effect.CORRECT_ANSWER,
+    ),
+    _THREAD_KEPT,
+    replace(_THREAD_KEPT, call_pattern="", is_async=False),
+    RemedyRule(
+        verdicts=(Verdict.DEADLOCK,),
+        title="Keep no place while waiting for another one of the same pool",
+        before=(
+            "async with places:",
+            "    async with places:  # the second place for one request",
+            "        found = await look_up(key)",
+        ),
+        after=(
+            "places = asyncio.Semaphore(64)  # once; of two pools, all take places in one order",
+            "async with places:  # one place for all that the request does",
+            "    found = await look_up(key)",
+        ),
+        twin="GET /surgery",
+        effect=Effect.ANY_ANSWER,
+    ),
+    RemedyRule(
+        verdicts=(Verdict.CPU_BOUND,),
+        title="Compute less, or only once, or add cores: no rewriting to `async def` helps",
+        before=("found = compute(key)  # for each request",),
+        after=(
+            "known = functools.lru_cache(1000)(compute)  # once: keep what was computed",
+            "found = known(key)  # or less: after a log-in, a signed token instead of the password",
+            "# or more cores: more machines, uvicorn --workers, or a pool of the cores' size:",
+            "processes = ProcessPoolExecutor(os.cpu_count())  # once, in the lifespan",
+            f"found = {_RUN_IN_EXECUTOR}(processes, compute, key)",
+        ),
+        twin="GET /badge",
+        effect=Effect.LESS_CPU,
     ),
 )

@@ -9,9 +9,12 @@
  9. A plateau of one at least, the same at two levels (within chance), too low for any unloaded time
     that the lone requests allow, with calm neighbours and room on the core at the lower one:
     pool-limited, by something with that many places. The app did not show the cause: other busy
-    processes may be what is full, and a limit of requests per second has the same effect.
+    processes may be what is full, and a limit of requests per second has the same effect. In a
+    lesson a single crowd with such a rate is a plateau, and one of the size of the loop's executor
+    whose queue is hidden: executor-pool.
 10. The core is full. A request computes for 10 ms and more, takes twice its unloaded time, and the
-    neighbours are calm at half of the capacity: cpu-bound. Else it scales as far as the core goes.
+    neighbours are calm at half of the capacity (which a lesson does not measure): cpu-bound. Else
+    it scales as far as the core goes.
 11. The app computes for more than half of the time, its requests wait for whatever they need
     together, and they queue before they enter the app (or hardly queue): it scales.
 """
@@ -19,8 +22,8 @@
 from results.formatting import format_count, format_number, format_seconds, format_share
 from results.judgement import predicates
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
-from results.judgement.predicates import BUSY_MACHINE, MAJORITY, MIN_QUEUE
-from results.thresholds import FEW_USERS, HOLD_SECONDS, MANY_USERS
+from results.judgement.predicates import BUSY_MACHINE, MAJORITY, MIN_QUEUE, NEAR_POOL_SIZE
+from results.thresholds import HOLD_SECONDS
 from results.verdicts import Verdict
 
 _NEAR_POOL_RATE = 0.15  # how near a rate must come to what a pool of threads gives
@@ -36,9 +39,10 @@ _BOUND_RATIO = 2.0  # times its unloaded latency that a request takes where the 
 
 def match_no_queue(evidence: RouteEvidence) -> RuleResult | None:
     """Match a route of which no request waits (rule 7)."""
-    top = evidence.levels[MANY_USERS]
+    top = evidence.many
     rate, crowd = format_number(top.rate), format_count(top.users, "user")
-    is_explained = evidence.unloaded.is_precise and predicates.is_rate_explained(evidence, top)
+    is_precise = evidence.unloaded.is_precise or evidence.is_final
+    is_explained = is_precise and predicates.is_rate_explained(evidence, top)
     if is_explained or predicates.is_unmoved(evidence, top):
         reason = f"with {crowd} nothing queues at {rate} requests/s"
         return RuleResult(Verdict.SCALES, reason, is_lower_bound=True)
@@ -50,7 +54,7 @@ def match_no_queue(evidence: RouteEvidence) -> RuleResult | None:
 
 def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
     """Match a queue for threads that the agent saw (rule 8)."""
-    top = evidence.levels[MANY_USERS]
+    top = evidence.many
     if predicates.is_core_full(evidence, top):
         return None
     stats, tokens, executor = top.server_stats, evidence.thread_tokens, evidence.executor_size
@@ -59,11 +63,11 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
             return None  # its threads wait for something with fewer places
         waiting, size, verdict = stats.threads_waiting, tokens, Verdict.THREAD_POOL
         what = f"requests waited for one of {tokens:.0f} threads"
-        held = (stats.threads or 0.0) / top.rate if top.rate else 0.0
-        if held > predicates.LONGER_THAN_ANSWER * evidence.unloaded_mean:
+        kept = (stats.threads or 0.0) / top.rate if top.rate else 0.0
+        if kept > predicates.LONGER_THAN_ANSWER * evidence.unloaded_mean:
             what += (
-                f", which each request keeps for {format_seconds(held)}, most of it after its"
-                f" answer: {format_number(tokens / held)} requests/s are all that they keep up with"
+                f", which each request keeps for {format_seconds(kept)}, most of it after its"
+                f" answer: {format_number(tokens / kept)} requests/s are all that they keep up with"
             )
         advice = "more tokens: the plateau moves with them"
     elif (stats.executor_waiting or 0.0) > MIN_QUEUE and executor:
@@ -81,16 +85,16 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
 
 def match_plateau(evidence: RouteEvidence) -> RuleResult | None:
     """Match a rate that more users do not raise, with room on the core (rule 9)."""
-    top = evidence.levels[MANY_USERS]
+    top = evidence.many
     # without neighbours, a busy loop has the same signs
     if "async" not in top.neighbours or top.rate <= 0:
         return None
-    with_room = [
+    between = [x for users, x in sorted(evidence.levels.items()) if 1 < users < top.users]
+    below = [
         level
-        for users, level in sorted(evidence.levels.items())
-        if 1 < users < MANY_USERS and _has_room(evidence, level)
+        for level in between or [top]
+        if _has_room(evidence, level) and predicates.is_rate_plateau(evidence, level, top)
     ]
-    below = [x for x in with_room if predicates.is_rate_plateau(evidence, x, top)]
     if not below:
         return None
     if predicates.is_async_harmed(top) and not predicates.is_core_full(evidence, top):
@@ -107,11 +111,15 @@ def match_plateau(evidence: RouteEvidence) -> RuleResult | None:
     if served < _MIN_CONCURRENCY:
         return None  # a pool has one place at least: what is slower than that is no pool
     concurrency, cpu_use = max(1, round(served)), predicates.describe_cpu_use(below[-1])
-    crowds = f"with {below[-1].users} and {MANY_USERS} users"
+    crowds = f"with {below[-1].users} and {top.users} users"
     reason = f"{crowds} the same {rate} requests/s, neighbours calm, {cpu_use} used"
     cause = f"has {concurrency} places, or lets {rate} requests/s pass"
     advice = f"more of what {cause}: the plateau moves with it"
-    return RuleResult(Verdict.POOL_LIMITED, reason, advice, concurrency, is_inferred=True)
+    is_hidden = evidence.is_final and top.server_stats.executor_waiting is None
+    size = (evidence.executor_size or 0) * evidence.workers if is_hidden else 0
+    is_executor = abs(served - size) < NEAR_POOL_SIZE * size
+    verdict = Verdict.EXECUTOR_POOL if is_executor else Verdict.POOL_LIMITED
+    return RuleResult(verdict, reason, advice, concurrency, is_inferred=True)
 
 
 def _has_room(evidence: RouteEvidence, level: LevelEvidence) -> bool:
@@ -122,18 +130,18 @@ def _has_room(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 
 def match_unconfirmed_plateau(evidence: RouteEvidence) -> RuleResult | None:
     """Match a queue that one level shows: a level in between confirms a plateau, or refutes it."""
-    top = evidence.levels[MANY_USERS]
-    is_asked = any(FEW_USERS < users < MANY_USERS for users in evidence.levels)
-    if is_asked or top.unanswered or not _has_room(evidence, evidence.levels[FEW_USERS]):
+    few, top = evidence.few, evidence.many
+    is_asked = any(few.users < users < top.users for users in evidence.levels)
+    if is_asked or top.unanswered or not _has_room(evidence, few):
         return None
     need = Measurement.MIDDLE
-    reason = f"with {FEW_USERS} users it had room, with {MANY_USERS} it queues: {need} is missing"
+    reason = f"with {few.users} users it had room, with {top.users} it queues: {need} is missing"
     return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
 
 
 def match_full_core(evidence: RouteEvidence) -> RuleResult | None:
     """Match a full core, and requests that wait for nothing else (rules 10 and 11)."""
-    top = evidence.levels[MANY_USERS]
+    top = evidence.many
     cpu_use, rate = predicates.describe_cpu_use(top), format_number(top.rate)
     if predicates.is_core_full(evidence, top):
         is_open = _is_filled_by_waiting(evidence, top) and match_unconfirmed_plateau(evidence)
@@ -149,7 +157,7 @@ def match_full_core(evidence: RouteEvidence) -> RuleResult | None:
 
 def _is_filled_by_waiting(evidence: RouteEvidence, top: LevelEvidence) -> bool:
     """Return whether requests that wait fill the core, which a few users' cost does not explain."""
-    few = evidence.levels[FEW_USERS]
+    few = evidence.few
     expected = predicates.total_cpu_per_request(few) * top.rate
     return _has_room(evidence, few) and expected < MAJORITY * evidence.workers
 
@@ -157,7 +165,7 @@ def _is_filled_by_waiting(evidence: RouteEvidence, top: LevelEvidence) -> bool:
 def _match_cpu_bound(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
     cpu_time = predicates.least_cpu_per_request(evidence, top)
     is_waiting = top.is_silent or top.mean >= _BOUND_RATIO * evidence.unloaded_mean
-    if cpu_time < HOLD_SECONDS or not is_waiting:
+    if cpu_time < HOLD_SECONDS or not is_waiting or evidence.is_final:
         return None
     half = (evidence.half_neighbours or {}).get("async")
     if predicates.is_async_harmed(top) and not (half and half.loaded):

@@ -9,10 +9,10 @@
        short: no request may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load
        slows the neighbour as well; else it is cpu-bound. Behind many users honest work on a full
-       core slows it as much: so a and c take 10 ms per request, and c half of the load as well. A
-       watchdog must have seen b: where nothing holds the loop, another process has the core, and
-       the verdict is unknown. It counts what the route starts (a task, a batch), and not what holds
-       the loop of an idle app.
+       core slows it as much: so a and c take 10 ms per request, and c half of the load as well
+       (but in a lesson, which has neither half nor watchdog). A watchdog must have seen b: where
+       nothing holds the loop, another process has the core, and the verdict is unknown. It counts
+       what the route starts (a task, a batch), and not what holds the loop of an idle app.
  5. It is slowed seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the
     same two verdicts, sometimes. Garbage collections, which meet any line that requests memory, are
     no line's holds: the watchdog marks them.
@@ -55,8 +55,8 @@ def match_silence(evidence: RouteEvidence) -> RuleResult | None:
     crowd, waiting = format_count(level.users, "user"), format_count(level.unanswered, "request")
     reason = f"with {crowd} it stopped answering altogether: {waiting} waited in vain"
     if not predicates.is_async_harmed(level):
-        held = level.server_stats.threads
-        threads = f", {held:.0f} of AnyIO's threads were taken" if held and held >= 1 else ""
+        busy = level.server_stats.threads
+        threads = f", {busy:.0f} of AnyIO's threads were taken" if busy and busy >= 1 else ""
         reason = f"{reason}, while the loop still answered{threads}"
         return RuleResult(Verdict.DEADLOCK, reason, "an answer for every user")
     reason = f"{reason}, and so did the neighbour routes"
@@ -80,7 +80,7 @@ def match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
         ):
             if predicates.is_loop_computing(evidence, level):
                 return _match_busy_loop(evidence, level)
-            if level.users == FEW_USERS and predicates.is_core_full(evidence, level):
+            if level.users <= FEW_USERS and predicates.is_core_full(evidence, level):
                 return _match_gil_contention(evidence, level)
     for level in slowed:
         is_idle = not predicates.is_computing(evidence, level)
@@ -108,7 +108,8 @@ def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleRe
         why = evidence.entry.unwatched or "there was no time to see what holds the loop"
         result = RuleResult(Verdict.UNKNOWN, f"{wait}, but {why}", "more time: --budget")
         return _with_line(evidence, result)
-    if (level.server_stats.cpu is None or level.other_cpu >= BUSY_MACHINE) and not is_caught:
+    is_unsure = level.server_stats.cpu is None or level.other_cpu >= BUSY_MACHINE
+    if is_unsure and not is_caught and not evidence.is_final:
         why = f"others used {format_share(level.other_cpu)} of the machine"
         if level.server_stats.cpu is None:
             why = "the app's CPU is not known"
@@ -129,9 +130,9 @@ def _match_busy_loop(evidence: RouteEvidence, few: LevelEvidence) -> RuleResult:
     half = (evidence.half_neighbours or {}).get("async")
     if not half or not half.loaded:
         reason = f"{wait}, computing; half of the load was not measured"
-        return RuleResult(
-            Verdict.UNKNOWN, reason, "more time: --budget", needs=Measurement.HALF
-        )
+        if evidence.is_final:
+            return RuleResult(Verdict.LOOP_BUSY, reason, is_inferred=True)
+        return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=Measurement.HALF)
     if predicates.is_neighbour_harmed(half):
         wait += f", and at half of its capacity still {format_seconds(half.loaded)}"
         reason = f"{wait}, while the app used {cpu_use}"

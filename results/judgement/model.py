@@ -100,6 +100,9 @@ class RouteEvidence:
     executor_size: int | None = None
     has_agent: bool = True  # whether we started it, with an agent inside
     pinned: str = ""  # that we made its executor smaller, and why
+    few_users: int = FEW_USERS
+    many_users: int = MANY_USERS
+    is_final: bool = False  # a lesson's: nothing can be added, so what there is decides
 
     @property
     def unloaded_mean(self) -> float:
@@ -109,7 +112,18 @@ class RouteEvidence:
     @property
     def crowds(self) -> list[LevelEvidence]:
         """The levels of the few and the many, as far as they were measured."""
-        return [self.levels[n] for n in (FEW_USERS, MANY_USERS) if n in self.levels]
+        sizes = sorted({self.few_users, self.many_users} & self.levels.keys())
+        return [self.levels[users] for users in sizes]
+
+    @property
+    def few(self) -> LevelEvidence:
+        """The level of the few."""
+        return self.levels[self.few_users]
+
+    @property
+    def many(self) -> LevelEvidence:
+        """The level of the many."""
+        return self.levels[self.many_users]
 
     @property
     def caught(self) -> tuple[Culprit, ...]:
@@ -119,7 +133,7 @@ class RouteEvidence:
     @property
     def spread(self) -> float:
         """Standard deviation over mean of its latencies, of one user or a few, the larger one."""
-        return max(level.cv for users, level in self.levels.items() if users <= FEW_USERS)
+        return max(level.cv for users, level in self.levels.items() if users <= self.few_users)
 
     @property
     def top(self) -> LevelEvidence | None:

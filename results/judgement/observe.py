@@ -106,7 +106,9 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
     for cell in own:
         if cell.users not in levels and (level := _observe_level(recording, cell, lone_rows)):
             levels[cell.users] = level
-    half = next((cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None)
+    half = next(
+        (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
+    )
     half_neighbours = _neighbour_effects(recording, half) if half else None
     return RouteEvidence(
         entry=entry,
@@ -239,8 +241,11 @@ def _watched(
     pairs = [(cell, window) for cell in cells if (window := _find_window(recording, cell))]
     if not pairs:
         return {}
-    holds = [hold for server in dict.fromkeys(cell.server for cell, _ in pairs)
-             for hold in recording.holds(server)]
+    holds = [
+        hold
+        for server in dict.fromkeys(cell.server for cell, _ in pairs)
+        for hold in recording.holds(server)
+    ]
     spans = [(window.begin, window.end) for _, window in pairs]
     seen = summarise_holds(holds, spans, roots)
     seconds = sum(window.seconds for _, window in pairs)

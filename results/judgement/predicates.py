@@ -2,10 +2,10 @@
 
 import math
 
-from results.judgement.culprit import Culprit
-from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results import thresholds
 from results.formatting import format_count, format_seconds, format_share
+from results.judgement.culprit import Culprit
+from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence
 from results.unloaded import added_wait
 
 WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
@@ -62,8 +62,8 @@ def is_async_unharmed(evidence: RouteEvidence) -> bool:
     # what was cut short says nothing: the many, or the watchdog, might have shown otherwise
     neighbours = [level.neighbours.get("async") for level in evidence.crowds]
     is_whole = (
-        thresholds.FEW_USERS in evidence.levels
-        and (thresholds.MANY_USERS in evidence.levels or bool(evidence.faults))
+        evidence.few_users in evidence.levels
+        and (evidence.many_users in evidence.levels or bool(evidence.faults))
         and not evidence.entry.unmeasured
     )
     return is_whole and all(
@@ -113,19 +113,19 @@ def is_rate_explained(
 
 def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Return whether most requests take as long as among a few users: a queue delays them all."""
-    few, many = evidence.levels[thresholds.FEW_USERS], level
-    if many.users <= thresholds.FEW_USERS or not few.quartiles or not many.quartiles:
+    few, many = evidence.few, level
+    if many.users <= few.users or not few.quartiles or not many.quartiles:
         return False
     return (
         explained_share(level, many.mean) >= thresholds.GROWS_SHARE
-        and added_wait(few.quartiles, many.quartiles)
-        <= (1 - thresholds.GROWS_SHARE) * many.mean
+        and added_wait(few.quartiles, many.quartiles) <= (1 - thresholds.GROWS_SHARE) * many.mean
     )
 
 
 def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvidence) -> bool:
     """Return whether two levels have one rate, though the higher one's users would give more.
 
+    `low` may be `high`, too, where there is only one: then the unloaded time decides alone.
     Chance hides twice the standard error of a count of n answers: 2 spread / sqrt(n) (renewal
     process; Cox 1962).
     """
@@ -138,16 +138,15 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
     alike = thresholds.SAME_RATE_TOLERANCE + math.hypot(*chance)
     possible = [x.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
     is_same = abs(rates[1] / rates[0] - 1) <= alike
-    return is_same and possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
+    is_short = possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
+    return low is high or (is_same and is_short)
 
 
 def describe_async_wait(level: LevelEvidence) -> str:
     """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
     change = f"{format_seconds(neighbour.idle)} to {format_seconds(neighbour.loaded)}"
-    return (
-        f"the neighbour route went from {change} with {format_count(level.users, 'user')}"
-    )
+    return f"the neighbour route went from {change} with {format_count(level.users, 'user')}"
 
 
 def describe_cpu_use(level: LevelEvidence) -> str:
@@ -168,12 +167,8 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
     in a hundred requests and more, a single one in a dozen.
     """
     total = (evidence.thread_tokens or 0) * evidence.workers
-    few = evidence.levels[thresholds.FEW_USERS]
-    level = (
-        few
-        if total >= 2 * thresholds.FEW_USERS and few.server_stats.threads
-        else evidence.levels[1]
-    )
+    few = evidence.few
+    level = few if total >= 2 * few.users and few.server_stats.threads else evidence.levels[1]
     rate = level.rate
     thread_time = (level.server_stats.threads or 0.0) / rate if rate else 0.0
     if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded_mean:
@@ -187,7 +182,7 @@ def _mean_uncertainty(level: LevelEvidence) -> float:
         return 1.0
     # what lies between 0 and the longest varies by the root of (longest - mean) x mean at most
     above = max(0.0, level.longest / level.mean - 1)
-    return math.sqrt(above / max(1, len(level.latencies)))
+    return math.sqrt(above / max(1, level.completed))
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
@@ -211,8 +206,6 @@ def has_caught_holds(evidence: RouteEvidence) -> bool:
     )
 
 
-
-
 def find_long_pause(evidence: RouteEvidence) -> float:
     """Return the seconds for which the watchdog should look for a hold that comes seldom.
 
@@ -221,7 +214,7 @@ def find_long_pause(evidence: RouteEvidence) -> float:
     paused = [level for level in evidence.levels.values() if _longest_pause(level) >= _LONG]
     if any(not is_computing(evidence, level) for level in paused):
         return _SELDOM_WATCH
-    return _SHORT_WATCH if any(x.users <= thresholds.FEW_USERS for x in paused) else 0.0
+    return _SHORT_WATCH if any(x.users <= evidence.few_users for x in paused) else 0.0
 
 
 def _longest_pause(level: LevelEvidence) -> float:
@@ -236,5 +229,5 @@ def total_cpu_per_request(level: LevelEvidence) -> float:
 
 def least_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
     """Return the same of a level or of a few users: waiting with others may cost CPU as well."""
-    few = evidence.levels.get(thresholds.FEW_USERS, level)
+    few = evidence.levels.get(evidence.few_users, level)
     return min((total_cpu_per_request(x) for x in (few, level) if x.rate), default=0.0)

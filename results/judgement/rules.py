@@ -21,7 +21,6 @@ from results.formatting import format_count
 from results.judgement import capacity_rules, loop_rules
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
 from results.judgement.predicates import WRONG_SHARE
-from results.thresholds import FEW_USERS, MANY_USERS
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, Verdict
 
 _REFUSALS = ("status 429", "status 503")
@@ -60,7 +59,7 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
 
 
 def _is_figure_open(evidence: RouteEvidence, result: RuleResult) -> bool:
-    """Return whether served at once is not known well enough, and a lone user may tell."""
+    """Return whether served at once is not known well enough, and a lone user may show it."""
     top, unloaded = evidence.top, evidence.unloaded
     if result.verdict not in _WITH_FIGURE or not top:
         return False
@@ -103,14 +102,15 @@ def missing(evidence: RouteEvidence, need: Measurement) -> RuleResult:
 
 
 def _match_missing_levels(evidence: RouteEvidence) -> RuleResult | None:
-    for users, need in ((1, Measurement.LONE), (FEW_USERS, Measurement.FEW)):
+    for users, need in ((1, Measurement.LONE), (evidence.few_users, Measurement.FEW)):
         if users not in evidence.levels:
             return missing(evidence, need)
     return None
 
 
 def _match_missing_many(evidence: RouteEvidence) -> RuleResult | None:
-    return None if MANY_USERS in evidence.levels else missing(evidence, Measurement.MANY)
+    is_there = evidence.many_users in evidence.levels
+    return None if is_there else missing(evidence, Measurement.MANY)
 
 
 _RULES: tuple[Callable[[RouteEvidence], RuleResult | None], ...] = (

@@ -19,7 +19,7 @@ from typing import Any
 
 from results.errors import AtonceError, ExitCode, UsageError
 from results.run_info import AppInfo
-from scenarios.doctor.environment import find_interpreter, idle_wait_file, load_variables
+from scenarios.doctor.environment import find_interpreter, load_variables
 from scenarios.doctor.options import DoctorOptions
 from scenarios.plans.custom import parse_host
 from scenarios.system.private_log import RunLog
@@ -164,8 +164,6 @@ class AppUnderTest:
             package = folder / "guest" / "_atonce_agent"
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(_AGENT_FOLDER, package, ignore=ignored, dirs_exist_ok=True)
-            idle_wait_file(folder).parent.mkdir(exist_ok=True)
-            idle_wait_file(folder).touch()
 
     def remove_agent(self, folder: Path) -> None:
         """Remove the agent from the run's folder."""
@@ -183,9 +181,12 @@ class AppUnderTest:
         return [self.python, "-m", "uvicorn", *agent, *flags.split()]
 
     def launch_environment(
-        self, session: str, folder: Path, secret: str, *, watch: bool = False
+        self, process: str, folder: Path, secret: str, *, is_first: bool
     ) -> dict[str, str]:
-        """Return the app's environment: the user's variables and the agent's configuration."""
+        """Return the app's environment: the user's variables and the agent's configuration.
+
+        The first process of a run writes the app info.
+        """
         base = self.base_environment()
         if self.launch_mode != "module":
             return base
@@ -195,14 +196,17 @@ class AppUnderTest:
             "home": str(self.app_dir),
             "folder": str(folder.resolve()),
             "hidden": secret_forms(self.env.values()),  # its environment has these values already
-            "act": session,
+            "process": process,
             "secret": secret,
-            "watch": watch,
+            "census": is_first,
         }
         import_path = [str(folder.resolve() / "guest"), base.get("PYTHONPATH", "")]
+        # else Python names a forgotten await once, and only the first of its routes is known
+        warnings = ["always:coroutine:RuntimeWarning", base.get("PYTHONWARNINGS", "")]
         return {
             **base,
             "PYTHONPATH": os.pathsep.join(filter(None, import_path)),
+            "PYTHONWARNINGS": ",".join(filter(None, warnings)),
             "ATONCE_AGENT": json.dumps(agent_config),
         }
 
@@ -263,3 +267,8 @@ def read_agent_file(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
     return None
+
+
+def watch_file(folder: Path, process: str) -> Path:
+    """Return the file whose existence makes the agent of a process run its watchdog."""
+    return folder / "guest" / f"{process}.watch"

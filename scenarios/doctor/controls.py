@@ -1,34 +1,32 @@
-"""The surroundings of an app under test: address, processes, two neighbours, and a CPU meter.
+"""The surroundings of an app under test: address, processes and two neighbours.
 
 Our agent in an app that we start serves both neighbours. In a black box an unknown path is the
-`async` neighbour, else its OpenAPI document, else there is none; its CPU is read from outside.
+`async` neighbour, else its OpenAPI document, else there is none.
 """
 
 import contextlib
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
 from results.errors import AtonceError, ExitCode, UsageError
-from results.records import ProcessSample
 from results.schema import Neighbour
-from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.tls import certificate_advice
 
-_CPU_SAMPLE_INTERVAL = 0.1  # seconds between two readings of a black box's CPU
 OPENAPI_PATH = "/openapi.json"
 _DOCS_PATHS = ("/docs", "/redoc")  # pages that link to the document, if it is elsewhere
 _DOCUMENT_LINK = re.compile(r"(?:\burl: *|spec-url=)[\"'](/[^/\"'][^\"']*)[\"']")  # same host
@@ -39,15 +37,30 @@ _STABLE_TRIES = 3  # requests to a path before it may be a neighbour
 _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
-def resolve_address(app: AppUnderTest) -> tuple[str, int]:
-    """Return the URL and port of the app. Raises AtonceError if another process answers there."""
-    if not app.url:
-        port = find_free_port()
-        return f"http://127.0.0.1:{port}", port
+def reserve_address(app: AppUnderTest) -> tuple[str, int, contextlib.AbstractContextManager[Any]]:
+    """Return the URL and port of the app, and what keeps the port free for it where we choose it.
+
+    A socket that is bound but does not listen leaves the port to the app alone.
+    """
+    if app.url:
+        parts = httpx.URL(app.url)
+        return app.url, parts.port or DEFAULT_PORTS[parts.scheme], contextlib.nullcontext()
+    port, keeper = find_free_port(), contextlib.ExitStack()
+    if sys.platform == "linux":  # elsewhere the app could not bind it as well
+        holder = keeper.enter_context(socket.socket())
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+    return f"http://127.0.0.1:{port}", port, keeper
+
+
+def wait_for_free_port(app: AppUnderTest) -> None:
+    """Wait until nothing answers where the user's command will. Raises AtonceError if it does."""
+    if app.launch_mode != "command" or not app.url:
+        return
     parts = httpx.URL(app.url)
     port = parts.port or DEFAULT_PORTS[parts.scheme]
     deadline = time.perf_counter() + PORT_FREE_TIMEOUT
-    while app.launch_mode == "command" and _is_port_open(parts.host, port):
+    while _is_port_open(parts.host, port):
         if time.perf_counter() > deadline:
             raise AtonceError(
                 f"{app.url} answers while the command of --start does not run. Stop that process,"
@@ -55,7 +68,6 @@ def resolve_address(app: AppUnderTest) -> tuple[str, int]:
                 ExitCode.TARGET,
             )
         time.sleep(0.1)
-    return app.url, port
 
 
 def _is_port_open(host: str, port: int) -> bool:
@@ -161,31 +173,23 @@ def _parse_openapi(body: str) -> dict[str, Any] | None:
     return None
 
 
-def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) -> Callable[[], None]:
-    """Return a function to call often during load: it records a black box's CPU seconds."""
-    processes = [] if app.launch_mode == "module" else server_processes(url)
-    if not processes:
-        return lambda: None
-    spool = Spool(folder / "probe" / f"{session}-{processes[0].pid}.jsonl")
-    last = 0.0
-
-    def record_sample() -> None:
-        nonlocal last
-        if (now := time.perf_counter()) - last < _CPU_SAMPLE_INTERVAL:
-            return
-        last = now
-        spool.write(ProcessSample(now, cpu=sum(map(cpu_seconds, processes))))
-        spool.file.flush()
-
-    return record_sample
-
-
 def cpu_seconds(process: psutil.Process) -> float:
     """Return the CPU seconds of a process so far; 0 if it is gone."""
     with contextlib.suppress(psutil.Error):
         times = process.cpu_times()
         return float(times.user + times.system)
     return 0.0
+
+
+def list_processes(
+    app: AppUnderTest, url: str, child: subprocess.Popen[str] | None
+) -> Callable[[], list[psutil.Process]]:
+    """Return what lists the processes of a running app; those of a black box are found once."""
+    if app.launch_mode == "module" and child:
+        supervisor = psutil.Process(child.pid)
+        return lambda: descendant_processes(supervisor)
+    servers = server_processes(url)
+    return lambda: servers
 
 
 def server_processes(url: str) -> list[psutil.Process]:

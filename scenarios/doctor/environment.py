@@ -67,8 +67,3 @@ def _parse_env_pair(pair: str) -> tuple[str, str]:
     if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise UsageError("invalid --env (not shown: it may be secret). Expected KEY=VALUE.")
     return name, value
-
-
-def idle_wait_file(folder: Path) -> Path:
-    """Return the file whose removal starts the idle watchdog, which would slow pings at rest."""
-    return folder / "holds" / "idle.wait"

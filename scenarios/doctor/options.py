@@ -33,10 +33,14 @@ class DoctorFlags:
     start: Annotated[str, Option(help="Command that starts the app; needs --url.")] = ""
     url: Annotated[str, Option(help="URL of the app that --start starts.")] = ""
     route: Annotated[
-        Texts, Option(help="Include a route that may change data: 'POST /search'. Repeatable.")
+        Texts, Option(help="Examine this route as well: 'POST /search'. Repeatable.")
     ] = None
-    only: Annotated[Texts, Option(help="Load only such routes: '/api/*'. Repeatable.")] = None
-    exclude: Annotated[Texts, Option(help="Skip such routes: '/admin/*'. Repeatable.")] = None
+    only: Annotated[
+        Texts, Option(help="Leave out all but such and named routes: '/api/*'. Repeatable.")
+    ] = None
+    exclude: Annotated[
+        Texts, Option(help="Leave out such routes, even if named: '/admin/*'. Repeatable.")
+    ] = None
     param: Annotated[Texts, Option(help="Value of a parameter: item_id=1. Repeatable.")] = field(
         default=None, repr=False
     )

@@ -1,34 +1,71 @@
-"""Repeats measurements disturbed by a stalled load generator or a busy host, not by the app.
+"""Repeats levels disturbed by a stalled load generator or a busy machine, not by the app.
 
-The run's folder keeps the first one's spools; the run's notes say why.
+The run's folder keeps the first tries' spools; a note per route says why.
 """
 
+import math
 import os
-from collections.abc import Iterable
+import statistics
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from results.records import Mark, Tick, decode_load_line
+from results.records import (
+    Done,
+    Mark,
+    ProcessSample,
+    Sent,
+    Tick,
+    decode_app_line,
+    decode_load_line,
+    decode_request_line,
+)
 from results.schema import Cell
 from results.spool import read_spool
 from results.store import RunWriter
-from results.thresholds import MIN_HARM_SECONDS
-from scenarios.doctor.interim import read_interim_stats
+from results.thresholds import MIN_HARM_SECONDS, MIN_WINDOW_SECONDS
+from scenarios.generator.job import Job
+from scenarios.system.machine import host_counters
 
-# Share of a window that generator stalls may take beyond MIN_HARM_SECONDS each
-_MAX_STALLED_SHARE = 0.01
+# Share of the generator's ticks that may be late by MIN_HARM_SECONDS, as the judgement has it
+_MAX_LATE_SHARE = 0.01
+_TICK_INTERVAL = 0.01  # seconds between two of its ticks
 _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for other VMs
+MAX_OTHER_SHARE = 0.30  # share of all cores that other processes may use
+OTHERS_REASON = "other processes used the CPU"
+QUIET_TIMEOUT, _QUIET_POLL_SECONDS = 3.0, 0.2  # seconds to wait for quiet, and per reading
 
 
-def session_interference(run: RunWriter, session: str) -> str | None:
-    """Return why a session or its watchdog session must be repeated; None if it need not."""
-    for cell in run.info.plan.cells:
-        if is_part_of_session(session, cell.on) and (why := _cell_interference(run.path, cell)):
-            return f"{why} during {cell.name}"
-    return None
+class OtherLoad:
+    """The CPU that others use. Mutable state: the last reading of the clock, of all, of ours."""
+
+    def __init__(self, own_cpu: Callable[[], float]) -> None:
+        self.own_cpu, self.reading = own_cpu, (time.perf_counter(), host_counters()[1], own_cpu())
+
+    def read_share(self) -> float:
+        """Return the share of all cores that others have used since the last call."""
+        clock, used, own = self.reading
+        self.reading = time.perf_counter(), host_counters()[1], self.own_cpu()
+        seconds, ours = self.reading[0] - clock, max(0.0, self.reading[2] - own)
+        others = self.reading[1] - used - ours
+        return others / seconds / (os.cpu_count() or 1) if seconds >= _QUIET_POLL_SECONDS / 2 else 0
+
+    def wait_for_quiet(self, check: Callable[[], None]) -> None:
+        """Wait a moment for a machine that is busy now."""
+        deadline = time.perf_counter() + QUIET_TIMEOUT
+        while self.read_share() >= MAX_OTHER_SHARE and time.perf_counter() < deadline:
+            check()
+            time.sleep(_QUIET_POLL_SECONDS)
 
 
-def _cell_interference(folder: Path, cell: Cell) -> str | None:
-    path = folder / "load" / f"{cell.on}.jsonl"
+def find_interference(folder: Path, job: Job) -> str | None:
+    """Return why a level must be repeated; None if it need not."""
+    reasons = (_cell_interference(folder, job.worker, cell) for cell in job.cells)
+    return next(filter(None, reasons), None)
+
+
+def _cell_interference(folder: Path, worker: str, cell: Cell) -> str | None:
+    path = folder / "load" / f"{worker}.jsonl"
     if not path.exists():
         return None
     lines = [line for line in read_spool(path, decode_load_line) if line.cell == cell.name]
@@ -36,36 +73,80 @@ def _cell_interference(folder: Path, cell: Cell) -> str | None:
     if not {"open", "close"} <= set(marks):
         return None
     begin, end = marks["open"], marks["close"]
-    ticks = [line for line in lines if isinstance(line, Tick)]
-    latenesses = [tick.lateness for tick in ticks if begin.t <= tick.t <= end.t]
-    longest, max_stall = max(latenesses, default=0.0), 2 * MIN_HARM_SECONDS
-    if longest > max_stall and (stats := read_interim_stats(folder, cell.on, cell)):
-        max_stall = max(max_stall, 0.5 * stats.median)  # of a slow route
-    stalled = sum(max(0.0, lateness - MIN_HARM_SECONDS) for lateness in latenesses)
-    window = end.t - begin.t
-    if stalled > _MAX_STALLED_SHARE * window or longest > max_stall:
+    ticks = [line for line in lines if isinstance(line, Tick) and begin.t <= line.t <= end.t]
+    longest, max_stall = max((tick.lateness for tick in ticks), default=0.0), 2 * MIN_HARM_SECONDS
+    if longest > max_stall:
+        max_stall = max(max_stall, 0.5 * _median_latency(folder, worker, cell))  # of a slow route
+    stalls = (tick.lateness - MIN_HARM_SECONDS for tick in ticks)
+    # with those that a long stall has left out
+    late = sum(math.ceil(stall / _TICK_INTERVAL) for stall in stalls if stall > 0)
+    if late > _MAX_LATE_SHARE * len(ticks) or longest > max_stall:
         return f"the load generator stood still for {1000 * longest:.0f} ms"
-    stolen = (end.stolen or 0.0) - (begin.stolen or 0.0)
-    if stolen > _MAX_STOLEN_SHARE * window * (os.cpu_count() or 1):
+    if (end.swapped or 0) > (begin.swapped or 0):
+        return "the machine swapped"
+    locust_cpu = ticks[-1].cpu - ticks[0].cpu if ticks else 0.0
+    return _cpu_interference(begin, end, locust_cpu, _app_cores(folder, cell.on, begin.t, end.t))
+
+
+def _median_latency(folder: Path, worker: str, cell: Cell) -> float:
+    """Return the median latency of a cell's answers, in seconds; 0 without one."""
+    lines = list(read_spool(folder / "samples" / f"{worker}.jsonl", decode_request_line))
+    sent = {x.seq: x.intended for x in lines if isinstance(x, Sent) and x.cell == cell.name}
+    ends = (x for x in lines if isinstance(x, Done) and x.seq in sent)
+    return statistics.median([x.done - sent[x.seq] for x in ends] or [0.0])
+
+
+def _cpu_interference(
+    begin: Mark, end: Mark, locust_cpu: float, app_cores: float | None
+) -> str | None:
+    """Return who else used the CPU between two marks; of an app that hides its use, only a host."""
+    window = end.t - begin.t
+    cpu_seconds = window * (os.cpu_count() or 1)
+    if (end.stolen or 0.0) - (begin.stolen or 0.0) > _MAX_STOLEN_SHARE * cpu_seconds:
         return "the host took the CPU for others"
-    return "the machine swapped" if (end.swapped or 0) > (begin.swapped or 0) else None
+    if app_cores is None or window < MIN_WINDOW_SECONDS or begin.used is None or end.used is None:
+        return None
+    others = end.used - begin.used - locust_cpu - app_cores * window
+    return OTHERS_REASON if others >= MAX_OTHER_SHARE * cpu_seconds else None
 
 
-def is_part_of_session(session: str, name: str) -> bool:
-    """Return whether a server or spool is of a session: its own, or its watchdog session's."""
-    return name == session or name.startswith(f"{session}-")
+def _app_cores(folder: Path, process: str, begin: float, end: float) -> float | None:
+    """Return the cores that the app and its children used, as read from outside."""
+    cores = None
+    for path in folder.glob(f"probe/{process}-*.system.jsonl"):
+        samples = [
+            (line.t, (line.cpu or 0.0) + (line.kin_cpu or 0.0))
+            for line in read_spool(path, decode_app_line)
+            if isinstance(line, ProcessSample) and begin <= line.t <= end
+        ]
+        if len(samples) > 1:
+            (first, before), (last, cpu) = samples[0], samples[-1]
+            cores = (cores or 0.0) + (cpu - before) / (last - first)
+    return cores
 
 
-def archive_attempt(run: RunWriter, session: str, why: str, tables: Iterable[str]) -> None:
-    """Archive the spools of a session and remove its cells from the plan, to measure it again."""
-    archive = run.path / "aside" / f"{session}-{1 + len(list(run.path.glob(f'aside/{session}-*')))}"
-    for table in tables:
-        for path in list((run.path / table).glob("*.jsonl")):
-            if is_part_of_session(session, path.stem):
-                archived = archive / path.parent.name / path.name
-                archived.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(archived)
-    plan = run.info.plan
-    plan.cells = [cell for cell in plan.cells if not is_part_of_session(session, cell.on)]
-    plan.notes.append(f"{why}; what was measured at first lies in {archive.relative_to(run.path)}.")
+def has_fallen_silent(folder: Path, job: Job) -> bool:
+    """Return whether nothing was answered any more during a job."""
+    path = folder / "load" / f"{job.worker}.jsonl"
+    lines = read_spool(path, decode_load_line) if path.exists() else ()
+    return any(isinstance(line, Mark) and line.mark == "silent" for line in lines)
+
+
+def archive_level(run: RunWriter, session: str, job: Job, label: str, why: str) -> None:
+    """Set a level's spools aside and remove its cells from the plan, to measure it again."""
+    aside = run.path / "aside" / session
+    archive = aside / job.worker.removeprefix(f"{session}-")
+    for table in ("samples", "load"):
+        if (path := run.path / table / f"{job.worker}.jsonl").exists():
+            (archive / table).mkdir(parents=True, exist_ok=True)
+            path.rename(archive / table / path.name)
+    plan, start = run.info.plan, f"{label}: disturbed levels were measured again"
+    names = {cell.name for cell in job.cells}
+    plan.cells = [cell for cell in plan.cells if cell.name not in names]
+    plan.notes = [note for note in plan.notes if not note.startswith(start)]
+    count = len(list(aside.iterdir()))
+    plan.notes.append(
+        f"{start} ({count} in all), the last because {why}; what was measured at first lies in"
+        f" {aside.relative_to(run.path)}."
+    )
     run.write_info()

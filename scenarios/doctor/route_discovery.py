@@ -6,20 +6,28 @@ from results.run_info import RouteRecord
 from results.store import RunWriter
 from scenarios.doctor.controls import fetch_openapi, skip_docs_routes
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.routes import (
+    EXCLUDED_THOUGH_NAMED,
+    UNSAFE,
+    left_out_routes,
+    select_route_requests,
+)
 from scenarios.doctor.openapi.smoke_test import SmokeResult
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.system.private_log import RunLog
 
-_UNSAFE_REASON = "its method may change data; name it with --route to examine it"
 
+def read_routes(
+    testbed: AppTestBed, client: httpx.Client, *, is_outline: bool = False
+) -> list[RouteRequest]:
+    """Return the routes by the agent's app info, or by the OpenAPI document of a black box.
 
-def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]:
-    """Return the routes by the agent's app info, or by the OpenAPI document of a black box."""
+    Those left out follow, with the reason. A run lists them only if the user may not expect it.
+    """
     selection, app, run = testbed.options.selection, testbed.app, testbed.run
     is_module = app.launch_mode == "module"
     if is_module:
-        app_info = app.read_app_info("idle", run.path) or {}
+        app_info = app.read_app_info("app-1", run.path) or {}
         run.info.app.framework = app_info.get("framework")
         run.info.loop = app_info.get("loop") or run.info.loop
     else:
@@ -27,16 +35,15 @@ def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]
     declarations = (app_info.get("openapi"), app_info.get("routes"))
     check = testbed.stop_request.raise_if_requested
     route_requests = select_route_requests(*declarations, selection, check)
-    if not is_module and not selection.routes:
-        route_requests = skip_docs_routes(route_requests, client, selection.headers)
-    if not selection.routes and not selection.only:
-        listed = {request.route for request in route_requests}
-        route_requests += [
-            RouteRequest(route=name, path="", skipped=_UNSAFE_REASON)
-            for name in unsafe_routes(*declarations)
-            if name not in listed
-        ]
-    return route_requests
+    if not is_module:
+        named = [it for it in route_requests if it.route in selection.routes]
+        others = [it for it in route_requests if it not in named]
+        route_requests = named + skip_docs_routes(others, client, selection.headers)
+    return route_requests + [
+        RouteRequest(route=name, path="", skipped=why)
+        for name, why in left_out_routes(*declarations, selection).items()
+        if is_outline or why in (UNSAFE, EXCLUDED_THOUGH_NAMED)
+    ]
 
 
 def save_smoke_result(

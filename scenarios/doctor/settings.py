@@ -69,7 +69,7 @@ def doctor_run_info(settings: DoctorSettings) -> RunInfo:
 def loadable_requests(
     settings: DoctorSettings, route_requests: Iterable[RouteRequest]
 ) -> list[RouteRequest]:
-    """Return the routes that can be loaded: those that gates name first, then as declared."""
+    """Return the routes that can be loaded: those that gates name first, then as selected."""
     named_gates = [gate for gate in settings.gates if gate.scope]
     loadable = [request for request in route_requests if not request.skipped]
     return sorted(loadable, key=lambda it: not any(gate.matches(it.route) for gate in named_gates))
@@ -84,9 +84,9 @@ def find_over_budget(
         return [], ""
     return over_budget, (
         f"About {len(ordered) - len(over_budget)} of {len(ordered)} routes fit the budget of"
-        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each. Routes that gates name come"
-        f" first, then the app's order. {over_budget[0].route} and later routes run only if there"
-        " is time. To change this: --budget, --only, --exclude."
+        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each. Routes that gates or --route"
+        f" name come first, then the app's order. {over_budget[0].route} and later routes run only"
+        " if there is time. To change this: --budget, --only, --exclude."
     )
 
 

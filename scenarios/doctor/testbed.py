@@ -1,9 +1,13 @@
-"""The test bed: the app and Locust side by side, each in its process, and the jobs of Locust."""
+"""The test bed: one Locust and one process of the app, which serve one route after another.
+
+A process that does not come back to rest is replaced by a fresh one, under the next name. What
+other work on the machine disturbs is measured again.
+"""
 
 import contextlib
 import secrets
-import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -19,17 +23,26 @@ from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
 from scenarios.doctor import controls
-from scenarios.doctor.app import read_agent_file
-from scenarios.doctor.environment import idle_wait_file
+from scenarios.doctor.app_process import AppProcess
+from scenarios.doctor.levels import level_duration
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
+from scenarios.doctor.openapi.smoke_test import run_smoke_test
 from scenarios.doctor.progress import DoctorProgressListener
-from scenarios.doctor.retry import is_part_of_session
+from scenarios.doctor.retry import (
+    OTHERS_REASON,
+    QUIET_TIMEOUT,
+    OtherLoad,
+    archive_level,
+    find_interference,
+    has_fallen_silent,
+)
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
+from scenarios.runner.locust_process import LocustProcess
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import RunningProcess, locust_running
-from scenarios.runner.supervise import supervise_locust, wait_until_ready
+from scenarios.runner.run_plan import locust_running
+from scenarios.runner.supervise import describe_cell, run_job, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.interrupt import StopRequest
 from scenarios.system.machine import app_cores, cpu_count_env, pinned_cores
@@ -38,19 +51,26 @@ from scenarios.system.private_log import RunLog
 _STARTUP_TIMEOUT = 120.0  # seconds for an app to start: some load a model first
 # Seconds at most, seconds per sample, and the share of a core below which the app is idle
 _IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = 10.0, 0.2, 0.2
-# Seconds until the watchdog samples, and for how long it samples an app at rest
-WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (0.3, 2.2)
-LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start
+IDLE_WATCH_SECONDS = 2.2  # seconds for which the watchdog samples an app at rest
+_LEVEL_SECONDS = 5.0  # seconds that a usual level takes at most
+_MAX_REPEATS = 3  # of a disturbed level
+# Levels that are not repeated for other work's sake after one whose every try it disturbed: that
+# work goes on for long, or it is the app's own, like a database's
+_ENDURED_LEVELS = 10
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
 MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
-# Requests that no spool counts: alternatives, smoke test, smoke test with watchdog; all twice
+# Requests that no spool counts: alternatives, smoke test, smoke test of a fresh process; all twice
 SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
-_LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, even without its driver
+_LOCUST_MARGIN = 300  # seconds after the end of all time that Locust ends even without its driver
+
+
+class OverBudgetError(Exception):
+    """No time is left to start the app again."""
 
 
 class AppTestBed:
-    """The test bed of a run. Mutable state: longest start, can the app idle, why unwatched."""
+    """The test bed of a run. Mutable state: both processes, and what was seen of them."""
 
     def __init__(
         self,
@@ -68,7 +88,25 @@ class AppTestBed:
         self.started_at = time.perf_counter()
         self.startup_seconds = 0.0
         self.can_become_idle = True
-        self.unwatched_reason = ""  # why the watchdog could not sample
+        self.unwatched_reason: str | None = None  # why the watchdog could not sample
+        self.url, self.port = "", 0
+        self.app_process: AppProcess | None = None
+        self.locust: LocustProcess | None = None
+        self.app_stack, self.locust_stack = contextlib.ExitStack(), contextlib.ExitStack()
+        self.process_count, self.job_counts = 0, Counter[str]()
+        self.others, self.endured_levels = OtherLoad(self._own_cpu), 0
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Reserve the app's address for the length of the block; end with both processes ended."""
+        self.url, self.port, reservation = controls.reserve_address(self.app)
+        with reservation:
+            try:
+                yield
+                self._end_locust()
+            finally:
+                self.locust_stack.close()
+                self.stop_app()
 
     def fits_budget(self, seconds: float) -> bool:
         """Return whether that many more seconds fit the budget."""
@@ -85,49 +123,105 @@ class AppTestBed:
                 ExitCode.UNTRUSTED,
             )
 
-    @contextlib.contextmanager
-    def app_running(
-        self, session: str, *, with_watchdog: bool
-    ) -> Iterator[tuple[SupervisedProcess | None, str]]:
-        """Run the app, ready to answer; a URL runs already."""
-        url, port = controls.resolve_address(self.app)
-        if self.app.launch_mode == "url":
-            yield None, url
-            return
-        env = self.cpu_count_env | self.app.launch_environment(
-            session, self.run.path, self.secret, watch=with_watchdog
-        )
+    def start_locust(self) -> LocustProcess:
+        """Return the Locust that waits for jobs, with as many users as may be needed."""
+        if not self.locust or self.locust.process.poll() is not None:
+            self.locust_stack.close()
+            seconds = int(self.options.budget + _MAX_OVERTIME + _LOCUST_MARGIN)
+            running = locust_running(self.run.path, self.url, MANY_USERS, seconds, self.cores[1])
+            self.locust = LocustProcess(self.locust_stack.enter_context(running))
+        return self.locust
+
+    def _end_locust(self) -> None:
+        if self.locust and self.locust.process.poll() is None:
+            log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
+            run_job(None, self.locust, None, lambda *_: None, log, self.raise_if_stopped)
+
+    def use_app(self, *, at_rest: bool = True) -> AppProcess:
+        """Return a process of the app that can be loaded, a fresh one if it must be.
+
+        Raises OverBudgetError where no time is left to start one.
+        """
+        process = self.app_process
+        if process and process.is_alive and (not at_rest or self._is_at_rest(process)):
+            return process
+        if process and process.child and not process.is_alive:
+            code = process.child.returncode
+            _add_note(
+                self.run, f"The app ended by itself (exit code {code}) and was started again."
+            )
+        self.stop_app()
+        if self.process_count and not self.fits_budget(self.startup_seconds):
+            raise OverBudgetError
+        return self._start_app()
+
+    def _is_at_rest(self, process: AppProcess) -> bool:
+        self.report_step("waiting for the app to rest")
+        # one that is not ours is left alone, whatever it does
+        is_at_rest = process.wait_for_rest(self.raise_if_stopped, self.startup_seconds)
+        return is_at_rest or not process.child
+
+    def _start_app(self) -> AppProcess:
+        """Start the app, ready to answer; a URL runs already."""
+        self.process_count += 1
+        name = f"app-{self.process_count}"
+        client = self.app_stack.enter_context(self.open_client())
+        ready_path = controls.readiness_path(self.app, self.secret)
+        child = None if self.app.launch_mode == "url" else self._launch(name, ready_path)
+        members = controls.list_processes(self.app, self.url, child)
+        paths = ready_path, f"/_atonce-{self.secret}/rest"
+        has_agent, folder = self.app.launch_mode == "module", self.run.path
+        process = AppProcess(name, folder, client, paths, child, members, has_agent=has_agent)
+        self.app_stack.callback(process.witness.close)
+        self.app_process = process
+        self.run.info.sessions.append(name)
+        return process
+
+    def _launch(self, name: str, ready_path: str) -> SupervisedProcess:
+        controls.wait_for_free_port(self.app)
         log = RunLog.from_here(self.run.path / "log.txt")
-        path = controls.readiness_path(self.app, self.secret)
         timeout = min(_STARTUP_TIMEOUT, self.options.budget)
-        self.report_step(f"starting the app for {session}")
+        is_first = self.process_count == 1
+        self.report_step("starting the app" if is_first else "starting the app again")
+        env = self.cpu_count_env | self.app.launch_environment(
+            name, self.run.path, self.secret, is_first=is_first
+        )
         started = time.perf_counter()
-        with supervised_process(
-            self.app.launch_command(port),
-            folder=self.run.path,
-            env=env,
-            core=self.app_cores,
-            cwd=Path.cwd(),
-            secrets=self.app.secrets,
-            stop_within=self.options.stop_within,
-        ) as app_process:
-            try:
-                wait_until_ready(
-                    app_process, url, path, log, self.raise_if_stopped, timeout, self.app.trust
-                )
-            except AtonceError as error:
-                if error.code is not ExitCode.TARGET:
-                    raise
-                raise self.app.startup_error(session, self.run.path, app_process.poll()) from None
-            self.wait_until_idle(app_process)
-            self.startup_seconds = max(self.startup_seconds, time.perf_counter() - started)
-            yield app_process, url
-        if app_process.was_killed:
+        child = self.app_stack.enter_context(
+            supervised_process(
+                self.app.launch_command(self.port),
+                folder=self.run.path,
+                env=env,
+                core=self.app_cores,
+                cwd=Path.cwd(),
+                secrets=self.app.secrets,
+                stop_within=self.options.stop_within,
+            )
+        )
+        try:
+            wait_until_ready(
+                child, self.url, ready_path, log, self.raise_if_stopped, timeout, self.app.trust
+            )
+        except AtonceError as error:
+            if error.code is not ExitCode.TARGET:
+                raise
+            raise self.app.startup_error(name, self.run.path, child.poll()) from None
+        self.wait_until_idle(child)
+        self.startup_seconds = max(self.startup_seconds, time.perf_counter() - started)
+        return child
+
+    def stop_app(self, stop_within: float | None = None) -> None:
+        """Stop the app; the next use starts a fresh process."""
+        child, self.app_process = self.app_process and self.app_process.child, None
+        if child and stop_within is not None:
+            child.stop(stop_within)
+        self.app_stack.close()
+        if child and child.was_killed:
             seconds = f"{self.options.stop_within:g} s"
             why = f"The app, or a process of it, still ran {seconds} after SIGTERM and was killed."
             _add_note(self.run, f"{why} --stop-within gives it more time.")
 
-    def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
+    def wait_until_idle(self, app_process: SupervisedProcess) -> None:
         """Wait for work after the start, like filling a cache; once if the app never idles."""
         processes = [head := psutil.Process(app_process.pid), *controls.descendant_processes(head)]
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
@@ -144,31 +238,29 @@ class AppTestBed:
 
     def watch_idle_app(self) -> None:
         """Let the watchdog sample the app without load, after the neighbours."""
-        if failure := read_agent_file(self.run.path / "guest" / "unwatched-idle.json"):
-            self.unwatched_reason = failure["why"]
-            _add_note(self.run, f"The watchdog could not sample the event loop: {failure['why']}.")
-            return
         self.report_step("the loop at rest")
-        idle_wait_file(self.run.path).unlink()
-        begun = time.perf_counter() - self.run.info.origin + WATCHDOG_DELAY
-        self.run.info.idle_span = begun, begun + IDLE_WATCH_SECONDS
-        while time.perf_counter() - self.run.info.origin < begun + IDLE_WATCH_SECONDS:
-            self.stop_request.raise_if_requested()
-            time.sleep(0.1)
+        with self.use_app().watched(self.raise_if_stopped) as self.unwatched_reason:
+            if self.unwatched_reason:
+                self._note_unwatched()
+                return
+            begun = time.perf_counter() - self.run.info.origin
+            self.run.info.idle_span = begun, begun + IDLE_WATCH_SECONDS
+            while time.perf_counter() - self.run.info.origin < begun + IDLE_WATCH_SECONDS:
+                self.stop_request.raise_if_requested()
+                time.sleep(0.1)
 
-    def locust_running(self, url: str) -> RunningProcess:
-        """Run a Locust that waits for its jobs, with as many users as may be needed."""
-        return locust_running(self.run.path, url, MANY_USERS, _LOCUST_LIFETIME, self.cores[1])
+    def _note_unwatched(self) -> None:
+        why = self.unwatched_reason
+        _add_note(self.run, f"The watchdog could not sample the event loop: {why}.")
 
-    def open_client(self, url: str) -> httpx.Client:
+    def open_client(self) -> httpx.Client:
         """Return an HTTP client for the smoke test and other single requests."""
-        return open_http_client(url, self.app.trust, 30.0)
+        return open_http_client(self.url, self.app.trust, 30.0)
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
         """Return the requests that a route may still get: all attempts share one limit."""
-        attempts = (self.run.path, *self.run.path.glob(f"aside/{session}-*"))
-        paths = chain.from_iterable(folder.glob("samples/*.jsonl") for folder in attempts)
-        own = (path for path in paths if is_part_of_session(session, path.stem))
+        attempts = (self.run.path, *self.run.path.glob(f"aside/{session}/*"))
+        own = chain.from_iterable(it.glob(f"samples/{session}-*.jsonl") for it in attempts)
         lines = chain.from_iterable(read_spool(path, decode_request_line) for path in own)
         sent = sum(isinstance(line, Sent) and line.route == request.route for line in lines)
         return max(0, self.options.requests - SMOKE_TEST_REQUESTS - sent)
@@ -182,22 +274,22 @@ class AppTestBed:
         )
 
     def _create_job(
-        self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
+        self, session: str, cells: tuple[Cell, ...], process: str, request: RouteRequest | None
     ) -> Job:
         """Return a job of cells for Locust, with its request template; extend the run's plan."""
         templates: dict[str, RequestTemplate] = {}
         if request:
             templates[request.route] = create_template(request, self.options.selection.headers)
-            wanted, base_session = cells, session.removesuffix("-watch")
-            cells = share_requests(wanted, self.count_remaining(base_session, request))
+            wanted = cells
+            cells = share_requests(wanted, self.count_remaining(session, request))
             for cell in wanted[len(cells) :]:
-                self.note_request_limit(f"{cell.name} was not measured", base_session, request)
+                self.note_request_limit(f"{cell.name} was not measured", session, request)
+        cells = tuple(replace(cell, on=process) for cell in cells)
         self.run.extend_plan(cells)
-        if session not in self.run.info.sessions:
-            self.run.info.sessions.append(session)
+        self.job_counts[session] += 1
         return Job(
             self.run.path,
-            session,
+            f"{session}-{self.job_counts[session]}",
             self.options.seed,
             cells,
             letters=templates,
@@ -205,27 +297,74 @@ class AppTestBed:
             users=MANY_USERS,
         )
 
-    def run_levels(  # noqa: PLR0913, PLR0917 - the app, its load generator, and the load
-        self,
-        app_process: subprocess.Popen[str] | None,
-        locust: subprocess.Popen[str],
-        url: str,
-        session: str,
-        levels: Iterable[tuple[Cell, ...]],
-        request: RouteRequest | None = None,
+    def run_level(
+        self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None = None
     ) -> None:
-        """Run levels one after another; the next is chosen when the last has been measured."""
-        record_sample = controls.create_cpu_meter(self.app, self.run.path, session, url)
+        """Run the cells of one level; again where it was disturbed, if there is time for it.
+
+        What cannot be watched, though it should be, is not run.
+        """
+        label, reasons = request.route if request else "The idle neighbours", set[str | None]()
+        for tries_left in reversed(range(1 + _MAX_REPEATS)):
+            left = self.count_remaining(session, request) if request else 0
+            job = self._run_job(session, cells, request)
+            why = find_interference(self.run.path, job) if job else None
+            self.endured_levels = max(0, self.endured_levels - 1)
+            if not job or not why or (why == OTHERS_REASON and self.endured_levels):
+                return
+            reasons.add(why)
+            if not tries_left and reasons == {OTHERS_REASON}:
+                self.endured_levels = _ENDURED_LEVELS
+            if not tries_left or not self.fits_budget(sum(map(level_duration, job.cells))):
+                return
+            if request and self.count_remaining(session, request) < left / 2:
+                sentence = f"{label} was not measured again, though {why}"
+                self.note_request_limit(sentence, session, request)
+                return
+            archive_level(self.run, session, job, label, why)
+
+    def _run_job(
+        self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
+    ) -> Job | None:
+        """Run a level once, on a process that is at rest if it is watched; return its job."""
+        is_watched, before = any(cell.watched for cell in cells), self.process_count
+        process, check = self.use_app(at_rest=is_watched), self.raise_if_stopped
+        if request and self.process_count != before:  # the levels before have warmed up another
+            run_smoke_test(process.client, request, self.options.selection.headers)
+        log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
+        locust, steps = self.start_locust(), {cell.name: describe_cell(cell) for cell in cells}
 
         def check_and_sample() -> None:
-            self.raise_if_stopped()
-            record_sample()
+            check()
+            process.witness.sample()
 
-        log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
-        jobs = (self._create_job(session, cells, request) for cells in levels)
-        supervise_locust(
-            app_process, locust, jobs, lambda cell, _: self.report_step(cell), log, check_and_sample
-        )
+        watching = process.watched(check) if is_watched else contextlib.nullcontext()
+        with watching as self.unwatched_reason:
+            if self.unwatched_reason:
+                self._note_unwatched()
+                return None
+            if not self.endured_levels and self.fits_budget(QUIET_TIMEOUT + _LEVEL_SECONDS):
+                self.others.wait_for_quiet(check)
+            job = self._create_job(session, cells, process.name, request)
+            if job.cells:
+                run_job(
+                    process.child,
+                    locust,
+                    job,
+                    lambda cell, _: self.report_step(steps.get(cell, cell)),
+                    log,
+                    check_and_sample,
+                )
+        if process.child and has_fallen_silent(self.run.path, job):
+            self.stop_app(stop_within=0.0)  # it would not come back to rest
+        return job if job.cells else None
+
+    def _own_cpu(self) -> float:
+        """Return the CPU seconds so far of this process, the app and Locust."""
+        families = [self.app_process.members()] if self.app_process else []
+        if self.locust and self.locust.process.poll() is None:
+            families.append(controls.descendant_processes(psutil.Process(self.locust.process.pid)))
+        return time.process_time() + sum(map(controls.cpu_seconds, chain(*families)))
 
     def report_step(self, step: str) -> None:
         """Report the current step to the listener."""

@@ -27,7 +27,7 @@ _POLL_INTERVAL = 0.05  # seconds between two checks for the next job
 
 
 class LoadUser(User):
-    """A user with one keep-alive connection of its own, which waits for cell runs."""
+    """A user that waits for cell runs, each with one keep-alive connection of its own."""
 
     abstract = True
     scenario: Scenario
@@ -37,23 +37,26 @@ class LoadUser(User):
         """Register with the load engine. There is none when the options were wrong."""
         self.cell_runs: Queue[CellRun] = Queue()
         if self.engine:
-            self.client = self.engine.client
-            self.connection = self.client.new_connection()
             self.index = self.engine.register_user(self)
 
     @task
     def run_cell(self) -> None:
-        """Take part in one cell run, to the last answer."""
+        """Take part in one cell run, to the last answer.
+
+        The connection is new: the app may be another process, and a request that was given up may
+        have left its answer in the old one.
+        """
         cell_run = self.cell_runs.get()
+        assert self.engine is not None  # noqa: S101 - the engine made the cell run
+        self.client = self.engine.client
+        self.connection = self.client.new_connection()
         try:
-            if cell_run.cell.cold:
-                self.connection.close()
-                self.connection = self.client.new_connection()
-            else:
+            if not cell_run.cell.cold:
                 self.client.connect(self.connection)
             cell_run.wait_for_start()
             self.send_requests(cell_run)
         finally:
+            self.connection.close()
             cell_run.mark_finished()
 
     def send_requests(self, cell_run: CellRun) -> None:

@@ -66,6 +66,8 @@ class Dispatcher:
             cell_run.wait_for_start()
             self.send_all(cell_run)
         finally:
+            for _, connection, _ in self.idle:
+                connection.close()
             cell_run.mark_finished()
 
     def new_connection(self) -> tuple[int, Any]:
@@ -101,7 +103,7 @@ class Dispatcher:
         if cell_run.stopping.is_set():
             return "the run was stopped"
         is_refused = self._is_own_load(cell_run) and not cell_run.try_acquire_request()
-        if cell_run.limit_reached.is_set() or is_refused:
+        if cell_run.is_cut or is_refused:
             return CLOSED_EARLY
         is_full = self.in_flight >= self.arrivals.cap
         return f"the in-flight cap of {self.arrivals.cap} was reached" if is_full else ""
@@ -113,7 +115,7 @@ class Dispatcher:
             cell_run.pause_until(due - _TIMER_SLACK)
             while clock() < due and not cell_run.closed:
                 gevent.sleep(0)
-        while not cell_run.is_stopped and (early := due - clock()) > 0:
+        while not (cell_run.is_cut or cell_run.stopping.is_set()) and (early := due - clock()) > 0:
             gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
     def send(self, cell_run: CellRun, due: float) -> None:
@@ -123,7 +125,7 @@ class Dispatcher:
             key = SampleKey(self.cell, cell_run.phase, number)
             _, is_right = self.client.send_request(connection, key, due)
             if self._is_own_load(cell_run):
-                cell_run.record_answer(is_right=is_right)
+                cell_run.record_answer(clock() - due, is_right=is_right)
         finally:
             self.in_flight -= 1
             if self.arrivals.pool is not ConnectionMode.FRESH:

@@ -7,22 +7,26 @@ spawned into a running load. Under plain Locust all cells last from the test's s
 import gc
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import gevent
+import msgspec
 from gevent.event import Event
 from gevent.queue import Queue
 
+from results.records import Mark
 from results.schema import Cell, Phase, Scenario
-from scenarios.generator.cell_run import MAX_WRONG_IN_ROW, CellRun, clock, wait_for
+from scenarios.generator.cell_run import MIN_ROUNDS, CellRun, clock, wait_for
 from scenarios.generator.client import AbandonedRequest, Client
 from scenarios.generator.dispatcher import build_dispatchers
 from scenarios.generator.job import Job
 from scenarios.generator.recorder import Recorder
+from scenarios.generator.silence import SilenceWatch
 
 _TICK_INTERVAL = 0.01  # seconds between two samples of the generator itself
-_MIN_ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
 _ASSEMBLY_TIMEOUT = 30.0  # seconds that connecting, or spawning the users, may take
+_ACCEPT_TIME = 0.0005  # seconds per user for a server to accept its connection
 
 
 class UserProtocol(Protocol):
@@ -36,9 +40,9 @@ class LoadEngine:
     """Runs the load of process `part` of `parts`; `joinable_runs` take in users as they come."""
 
     def __init__(self, job: Job, environment: Any, part: int = 0, parts: int = 1) -> None:
-        self.job, self.part, self.parts = job, part, parts
+        self.job, self.part, self.parts, self.environment = job, part, parts, environment
         self.recorder = Recorder(job.folder, job.worker)
-        self.client = Client(environment, environment.host, self.recorder, job.letters, job.trust)
+        self.client = self._create_client()
         self.users: dict[Scenario, list[UserProtocol]] = {scenario: [] for scenario in Scenario}
         self.joinable_runs: list[CellRun] = []
         self.all_spawned, self.stopping = Event(), Event()
@@ -46,6 +50,10 @@ class LoadEngine:
         self.burst_time = 0.0
         self.greenlets: list[gevent.Greenlet] = []
         self.write_error: OSError | None = None  # why the samples cannot be written any further
+
+    def _create_client(self) -> Client:
+        environment, job = self.environment, self.job
+        return Client(environment, environment.host, self.recorder, job.letters, job.trust)
 
     def register_user(self, user: UserProtocol) -> int:
         """Add a spawned user; return its number among its kind."""
@@ -60,6 +68,10 @@ class LoadEngine:
         sizes, limit = job.user_counts().items(), _ASSEMBLY_TIMEOUT
         if not wait_for(lambda: all(len(self.users[kind]) >= n for kind, n in sizes), limit):
             raise TimeoutError(f"Locust did not spawn the users within {limit:.0f} s")
+        if job is self.job:  # the first: Locust's own objects need no more collections
+            gc.collect()
+            gc.freeze()
+        self._take_job(job)
         for cell in job.cells:
             if self.stopping.is_set():
                 return
@@ -68,7 +80,9 @@ class LoadEngine:
             for user in self.users[cell.scenario][: cell.users]:
                 _enlist_user(cell_run, user)
             self._start_dispatchers(cell_run)
-            wait_for(cell_run.is_ready, _ASSEMBLY_TIMEOUT)
+            if not cell_run.is_ready():
+                cell_run.assembled.wait(_ASSEMBLY_TIMEOUT)
+            gevent.sleep(0.0 if cell.cold else _ACCEPT_TIME * cell.users)
             gc.collect()
             # a collection of the generator's own garbage would look like latency of the server
             gc.disable()
@@ -81,6 +95,14 @@ class LoadEngine:
         if not self.stopping.is_set():
             self.recorder.flush()
             _emit_event("rest", "")
+
+    def _take_job(self, job: Job) -> None:
+        """Write this job's samples to its own spools, and use its templates and trust."""
+        if job.worker != self.job.worker or job.folder != self.job.folder:
+            self.recorder.close()
+            self.recorder = Recorder(job.folder, job.worker)
+        self.job = job
+        self.client = self._create_client()
 
     def start_standalone(self) -> None:
         """Begin all cells at once; they last until stopped, or until their arrivals end."""
@@ -114,37 +136,44 @@ class LoadEngine:
     def _run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
         """Start all at one moment, measure, drain, abandon the rest. No window: until stopped."""
         cell, cell_run.start_time = cell_run.cell, start_time
-        ticker = gevent.spawn(self._run_ticker, cell.name)
+        silence = SilenceWatch(self.recorder, cell)
+        ticker = gevent.spawn(self._run_ticker, cell_run, silence)
         try:
             cell_run.started.set()
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
-                self._open_window(cell_run)
-                opened, before = clock(), cell_run.answer_count
-                cell_run.wait_for_stop(window)
-                cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
-                if cell_run.limit_reached.is_set():
-                    is_failing = cell_run.wrong_in_row >= MAX_WRONG_IN_ROW
-                    self.mark("failing" if is_failing else "ceiling", cell)
-                self.mark("close", cell)
-                cell_run.closed = True
-                cell_run.ended.set()
-            wait_for(cell_run.is_finished, cell.drain)
+                self._open_window(cell_run, silence)
+                cell_run.wait_until(None if window is None else cell_run.open_time + window)
+                cell_run.wait_for_rounds(cell_run.open_time, MIN_ROUNDS, cell_run.count_at_open)
+                self._close_window(cell_run, silence)
+            cell_run.wait_until_finished(cell.drain, cell_run.silent)
+            if cell_run.silent.is_set() and cell_run.early_reason != "silent":
+                self.mark("silent", cell, silence.marks)
             self._abandon_open_requests(cell)
-            wait_for(cell_run.is_finished, _ASSEMBLY_TIMEOUT)
+            cell_run.wait_until_finished(_ASSEMBLY_TIMEOUT)
             self.mark("end", cell)
         finally:
             ticker.kill()
 
-    def _open_window(self, cell_run: CellRun) -> None:
-        """Let the queue build, then open the window; wait for a crowd that is still spawned."""
-        if cell_run.endless and not cell_run.cell.arrivals:
+    def _open_window(self, cell_run: CellRun, silence: SilenceWatch) -> None:
+        """Let the queue build, then open the window; wait for a crowd that is still spawned.
+
+        If all are silent before that, the window is the silence.
+        """
+        cell = cell_run.cell
+        if cell_run.endless and not cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
-        cell_run.wait_for_stop(cell_run.cell.warm_up)
+        cell_run.wait_until(clock() + cell.warm_up)
         cell_run.wait_for_rounds(cell_run.start_time, 1, 0)
         if not (cell_run.endless and self.stopping.is_set()):
-            cell_run.phase = Phase.STEADY
-            self.mark("open", cell_run.cell)
+            cell_run.open_window()
+            self.mark("open", cell, silence.marks if cell_run.silent.is_set() else ())
+
+    def _close_window(self, cell_run: CellRun, silence: SilenceWatch) -> None:
+        if reason := cell_run.early_reason:
+            self.mark(reason, cell_run.cell, silence.marks if reason == "silent" else ())
+        self.mark("close", cell_run.cell)
+        cell_run.close()
 
     def on_all_users_spawned(self, users: int, burst_time: float) -> None:
         """Note that Locust has spawned all, `users` of them here; reopen a crowd's window."""
@@ -159,11 +188,10 @@ class LoadEngine:
         wait_for(lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT)
         self.all_spawned.set()
 
-    def mark(self, name: str, cell: Cell) -> None:
-        """Note a moment in both gauges of the cell, and send it to the driver."""
-        self.recorder.mark(cell.name, name)
-        if cell.neighbours and cell.neighbour_cell_name != cell.name:
-            self.recorder.mark(cell.neighbour_cell_name, name)
+    def mark(self, name: str, cell: Cell, earlier: Iterable[Mark] = ()) -> None:
+        """Note this moment, or an earlier one, for the cell and its neighbours; inform the driver."""
+        for mark in earlier or self.recorder.read_marks(cell, name):
+            self.recorder.load.write(msgspec.structs.replace(mark, mark=name))
         if not self.joinable_runs:
             _emit_event(name, cell.name)
 
@@ -174,12 +202,14 @@ class LoadEngine:
                 self.recorder.abandon(request)
                 gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
-    def _run_ticker(self, cell: str) -> None:
+    def _run_ticker(self, cell_run: CellRun, silence: SilenceWatch) -> None:
         due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
             try:
-                self.recorder.tick(cell, clock() - due)
+                self.recorder.tick(cell_run.cell.name, clock() - due)
+                if silence.is_silent(_TICK_INTERVAL, closed=cell_run.closed):
+                    cell_run.mark_silent()
             except OSError as error:  # a full disk: what cannot be recorded must not be sent
                 self.write_error = error
                 self.stopping.set()

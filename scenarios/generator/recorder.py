@@ -24,6 +24,7 @@ class Gauge:
     """The number of requests in flight, and its integral over time (request-seconds)."""
 
     in_flight: int = 0
+    ended_count: int = 0  # requests that came back, or were given up
     area: float = 0.0
     since: float = field(default_factory=clock)
 
@@ -31,6 +32,7 @@ class Gauge:
         """Count one request in or out."""
         self.area = self.read()
         self.in_flight += change
+        self.ended_count += change < 0
         self.since = clock()
 
     def read(self) -> float:
@@ -96,10 +98,14 @@ class Recorder:
             Unsent(seq, cell.name, key.phase, cell.route, cell.variant, None, intended, reason)
         )
 
-    def mark(self, cell: str, name: str) -> None:
-        """Record a moment of a cell (go, open, close, end), its gauge and the host's counters."""
-        gauge = self.gauges[cell]
-        self.load.write(Mark(cell, name, clock(), gauge.in_flight, gauge.read(), *host_counters()))
+    def read_marks(self, cell: Cell, name: str) -> list[Mark]:
+        """Return this moment of a cell, and of its neighbours: gauge and the host's counters."""
+        names = {cell.name, cell.neighbour_cell_name} if cell.neighbours else {cell.name}
+        counters = host_counters()
+        return [
+            Mark(of, name, clock(), self.gauges[of].in_flight, self.gauges[of].read(), *counters)
+            for of in sorted(names)
+        ]
 
     def record_planned(self, cell: str, count: int) -> None:
         """Record a schedule's number of requests, apart from those sent: none is skipped unseen."""

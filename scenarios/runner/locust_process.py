@@ -22,22 +22,19 @@ _clock = time.perf_counter
 class LocustProcess:
     """A Locust with both pipes. The state: its job, what of it is unsent, its last event's time."""
 
-    def __init__(self, process: subprocess.Popen[str], jobs: Iterator[Job]) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None  # noqa: S101 - both were requested
         assert process.stdout is not None  # noqa: S101
-        self.process, self.jobs = process, jobs
-        self.stdin, self.stdout = process.stdin, process.stdout
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
         self.unsent, self.last_heard = b"", _clock()
         os.set_blocking(self.stdin.fileno(), False)
         self.job: Job | None = None
-        self.send_next_job()
 
-    def send_next_job(self) -> None:
-        """Give Locust its next job; without one its standard input ends, and so does Locust."""
-        self.job = next(self.jobs, None)
-        self.unsent += (self.job.to_json() + "\n").encode() if self.job else b""
+    def send_job(self, job: Job | None) -> None:
+        """Give Locust a job; without one its standard input ends, and so does Locust."""
+        self.job, self.last_heard = job, _clock()
+        self.unsent += (job.to_json() + "\n").encode() if job else b""
         self._send_pending()
-        self.last_heard = _clock()  # making the next job may have taken a while
 
     def _send_pending(self) -> None:
         try:

@@ -27,9 +27,15 @@ from scenarios.generator.job import Job
 from scenarios.plans.model import STARTUP_TIME, Plan, Session
 from scenarios.runner import preflight
 from scenarios.runner.recorded_run import recorded_run
-from scenarios.runner.supervise import session_progress, supervise_locust, wait_until_ready
+from scenarios.runner.supervise import (
+    InterruptCheck,
+    session_progress,
+    supervise_locust,
+    wait_until_ready,
+)
 from scenarios.system import machine
 from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
+from scenarios.system.cpu_witness import CpuWitness, process_tree
 from scenarios.system.interrupt import StopRequest
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -174,6 +180,8 @@ class _SessionDriver:
             answers = [preflight.collect_answers(url, session.extra_requests, trust)]
             check()
             if locust:
+                if app and settings.probe:
+                    check = self._check_and_sample(session, app, processes)
                 job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
                 supervise_locust(app, locust, iter([job]), report_cell, log, check)
                 answers.append(preflight.collect_answers(url, session.extra_requests, trust))
@@ -183,6 +191,19 @@ class _SessionDriver:
             log_text = "" if locust else log.warnings()
             run.add_answers(session.name, SessionAnswers(answers, log_text))
         return answer
+
+    def _check_and_sample(
+        self, session: Session, app: subprocess.Popen[str], processes: contextlib.ExitStack
+    ) -> InterruptCheck:
+        """Return a check for interruptions that also records the app's CPU."""
+        witness = CpuWitness(self.run.path, session.name, partial(process_tree, app.pid))
+        processes.callback(witness.close)
+
+        def check_and_sample() -> None:
+            self.stop_request.raise_if_requested()
+            witness.sample()
+
+        return check_and_sample
 
     def _server(self, session: Session, port: int, core: CoreSet) -> RunningProcess:
         """Serve with uvicorn's defaults; connections stay alive for longer than any cell lasts."""

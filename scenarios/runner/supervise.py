@@ -7,7 +7,8 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import httpx
 
@@ -60,27 +61,41 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
 
 def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callbacks
     app: subprocess.Popen[str] | None,
-    locust: subprocess.Popen[str],
-    jobs: Iterator[Job],
+    process: subprocess.Popen[str],
+    jobs: Iterable[Job],
     on_progress: ProgressCallback,
     log: RunLog,
     check: InterruptCheck,
 ) -> None:
-    """Hand over the jobs, each when Locust rests, and follow it to its end.
+    """Hand over the jobs, each when Locust rests, and follow it to its end."""
+    locust = LocustProcess(process)
+    for job in chain(jobs, [None]):
+        run_job(app, locust, job, on_progress, log, check)
+
+
+def run_job(  # noqa: PLR0913, PLR0917 - two children, a job, and callbacks
+    app: subprocess.Popen[str] | None,
+    locust: LocustProcess,
+    job: Job | None,
+    on_progress: ProgressCallback,
+    log: RunLog,
+    check: InterruptCheck,
+) -> None:
+    """Hand over a job and follow Locust until it rests again; without a job, until it has ended.
 
     Raises AtonceError when the app or Locust dies. An interruption stops Locust from sending and
     waits for open requests; a second one leaves at once.
     """
-    locust_process = LocustProcess(locust, jobs)
+    locust.send_job(job)
     try:
-        event, cell = _read_events(app, locust_process, on_progress, log, check)
+        is_resting, cell = _read_events(app, locust, on_progress, log, check)
     except AtonceError as error:
         if error.code is ExitCode.INTERRUPTED:
-            locust.terminate()
+            locust.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                locust.wait(locust_process.longest_cell_time("drain"))
+                locust.process.wait(locust.longest_cell_time("drain"))
         raise
-    tail, code = log.describe_tail(), locust.returncode
+    tail, code = log.describe_tail(), locust.process.returncode
     if app and app.poll() is not None:
         raise target_error(f"The app died (exit code {app.returncode}) during {cell}. {tail}")
     if code == DISK_FULL_EXIT:
@@ -88,7 +103,7 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
     if code:
         why = f"Locust ended with exit code {code} during {cell}. {tail}"
         raise AtonceError(why, ExitCode.UNTRUSTED)
-    if event != "rest":
+    if not is_resting:
         why = f"Another process stopped Locust during {cell}. The run keeps what was measured."
         raise AtonceError(why, ExitCode.UNTRUSTED)
 
@@ -99,22 +114,27 @@ def _read_events(
     on_progress: ProgressCallback,
     log: RunLog,
     check: InterruptCheck,
-) -> tuple[str, str]:
-    """Read what Locust prints until it ends; return the last event and the last cell."""
-    event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
+) -> tuple[bool, str]:
+    """Read what Locust prints until it rests or ends; return whether it rests, and its last cell.
+
+    When the app dies, Locust is stopped and followed to its end.
+    """
+    began, is_terminated = time.perf_counter(), False
+    cell = locust.job.cells[0].name if locust.job else "the end"
     for line in locust.read_lines():
         check()
+        is_app_dead = app is not None and app.poll() is not None
         if line.startswith("@atonce "):
             event, name = json.loads(line.removeprefix("@atonce "))
             cell, locust.last_heard = name or cell, time.perf_counter()
             if event == "connect":
                 began = time.perf_counter()
-            if event == "rest":
-                locust.send_next_job()
-        elif line and not (app and app.poll() is not None):  # else it is Locust's own table
+            if event == "rest" and not is_app_dead:
+                return True, cell
+        elif line and not is_app_dead:  # else it is Locust's own table
             log.append(line)
         on_progress(cell, time.perf_counter() - began)
-        if app and app.poll() is not None and not is_terminated:
+        if is_app_dead and not is_terminated:
             locust.process.terminate()
             is_terminated = True
         if locust.is_hanging():
@@ -124,7 +144,7 @@ def _read_events(
                 f" keeps what was measured. {log.describe_tail()}",
                 ExitCode.UNTRUSTED,
             )
-    return event, cell
+    return locust.job is None, cell
 
 
 def session_progress(session: Session, name: str, seconds: float) -> tuple[str, float]:

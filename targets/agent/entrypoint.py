@@ -1,7 +1,8 @@
 """Import the user's app as uvicorn would, wrap it in the probe, write facts or a failure.
 
 `uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; `ATONCE_AGENT` says which app.
-Its two neighbours answer outside the app's middleware: on the loop, and through the threads.
+Its two neighbours answer outside the app's middleware: on the loop, and through the threads. A file
+of the driver switches the watchdog on and off.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typing import Any, NoReturn
 
 from .app_info import collect_app_info
 from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace, send_json
-from .process_stats import expose_default_executor
+from .process_stats import expose_default_executor, rest_state
 from .stack_frames import FrameFormatter
 
 # annotations must not be evaluated: their names may be unknown
@@ -38,20 +39,20 @@ _STARTUP_FAILED_EXIT = 3  # as uvicorn itself exits: its supervisor then starts 
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Which app, and for which session of which run."""
+    """Which app, and for which process of which run."""
 
     app: str
     factory: bool
     home: str
     folder: str
-    act: str
+    process: str
     secret: str
-    watch: bool
+    census: bool = False  # whether to write the app info
     hidden: Sequence[str] = ()
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a private file of the run, atomically: several workers may write the same."""
-        path = Path(self.folder, "guest", f"{name}-{self.act}.json")
+        path = Path(self.folder, "guest", f"{name}-{self.process}.json")
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         draft.touch(mode=0o600)
@@ -79,7 +80,10 @@ def create_app() -> Probe:
             importlib.import_module("anyio.to_thread")
     log_folder = Path(config.folder, "probe")
     log_folder.mkdir(exist_ok=True)
-    return Probe(agent_app, str(log_folder / config.act))
+    probe = Probe(agent_app, str(log_folder / config.process))
+    if probe.trace_log:
+        probe.trace_log.on_tick = agent_app.follow_watch_file
+    return probe
 
 
 def _import_app(config: AgentConfig) -> Any:
@@ -158,14 +162,21 @@ def _error_location(error: BaseException, home: str) -> tuple[str | None, int | 
 
 
 class AgentApp:
-    """The user's app and its two neighbours; apart from the watchdog it has no state."""
+    """The user's app and its two neighbours.
+
+    The state: its loop while it serves, whether it is to be watched, and the watchdog.
+    """
 
     def __init__(self, app: ASGIApp, config: AgentConfig) -> None:
         self.app, self.config = app, config
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.is_watched = False
         self.watchdog: Any = None
+        self.watch_file = Path(config.folder, "guest", f"{config.process}.watch")
         self.neighbours = {
             f"/_atonce-{config.secret}/async": _answer_on_loop,
             f"/_atonce-{config.secret}/def": _answer_in_thread,
+            f"/_atonce-{config.secret}/rest": _answer_what_is_in_progress,
         }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -202,29 +213,64 @@ class AgentApp:
                     pass
                 await forward_message({"type": "lifespan.shutdown.complete"})
         finally:
-            if self.watchdog:
-                self.watchdog.stop()
+            self.loop = None
+            self.stop_watchdog()
 
     async def on_started(self) -> None:
-        """Write the app info, and start the watchdog. An error of ours must not fail the app."""
+        """Write the app info, if asked to. An error of ours must not fail the app."""
         loop, config = asyncio.get_running_loop(), self.config
         try:
-            if config.act == "idle":  # it is read only from this session
+            if config.census:
                 # in a thread: it may take seconds, and the app's loop goes on
                 with ThreadPoolExecutor(1) as executor:
                     collecting = loop.run_in_executor(executor, collect_app_info, self.app, loop)
                     config.write_json("census", await collecting)
-            if config.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
-                config.write_json("unwatched", {"why": _NO_GIL_REASON})
-            elif config.watch:
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+        self.loop = loop
+
+    def follow_watch_file(self) -> None:
+        """Start the watchdog when the driver's file appears, stop it when the file has gone.
+
+        The trace log's thread calls it; the watchdog must start in the loop's.
+        """
+        loop, wanted = self.loop, self.watch_file.exists()
+        if loop is None or wanted == self.is_watched:
+            return
+        self.is_watched = wanted
+        if not wanted:
+            self.stop_watchdog()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self.start_watchdog, loop)
+
+    def start_watchdog(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the watchdog, unless it is no longer wanted, or write why it cannot start."""
+        if not self.is_watched or self.watchdog:
+            return
+        config, why = self.config, ""
+        try:
+            if getattr(sys, "_is_gil_enabled", lambda: True)():
                 from .watchdog import Watchdog  # noqa: PLC0415 - of no use otherwise
 
-                path = Path(config.folder, "holds", f"{config.act}-{os.getpid()}.jsonl")
+                path = Path(config.folder, "holds", f"{config.process}-{os.getpid()}.jsonl")
                 path.parent.mkdir(exist_ok=True)
                 self.watchdog = Watchdog(path, Path(config.home))
                 self.watchdog.start(loop)
-        except Exception:  # noqa: BLE001
+            else:
+                why = _NO_GIL_REASON
+        except Exception as error:  # noqa: BLE001 - an error of ours must not fail the app
             traceback.print_exc()
+            why = _error_summary(error)
+        if why:
+            with contextlib.suppress(OSError):
+                config.write_json("unwatched", {"why": why})
+
+    def stop_watchdog(self) -> None:
+        """Stop the watchdog, if there is one."""
+        watchdog, self.watchdog = self.watchdog, None
+        if watchdog:
+            watchdog.stop()
 
 
 async def _answer_on_loop(send: Send) -> None:
@@ -240,3 +286,8 @@ async def _answer_in_thread(send: Send) -> None:
     else:
         kind = await to_thread.run_sync(trace.time_handler, lambda: "def")
         await send_json(send, {"neighbour": kind})
+
+
+async def _answer_what_is_in_progress(send: Send) -> None:
+    """Answer what is in progress here, so that the driver sees when the app rests again."""
+    await send_json(send, rest_state(asyncio.get_running_loop()))

@@ -1,4 +1,4 @@
-"""Facts about this process: its loop, its pools, its memory, the CPU of its children."""
+"""Facts about this process: its loop and its pools. Its CPU is read from outside."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,12 @@ import platform
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, thread
-from pathlib import Path
 from typing import Any
+
+
+def has_limiter() -> bool:
+    """Return whether AnyIO, which limits worker threads, is loaded."""
+    return "anyio.to_thread" in sys.modules
 
 
 def thread_limiter() -> Any:
@@ -64,11 +68,24 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
 
 
-def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+def rest_state(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Return what is in progress: tasks, AnyIO's threads, and calls that wait for an executor.
+
+    Call it in a task of the loop.
+    """
+    limiter, (_, waiting) = thread_limiter(), longest_queue_pool(loop)
+    return {
+        "tasks": len(asyncio.all_tasks(loop)),
+        "threads": limiter.borrowed_tokens if limiter else 0,
+        "queued": (count_queued_calls(loop) or 0) + (waiting or 0),
+    }
+
+
+def runtime_facts(loop: asyncio.AbstractEventLoop, limiter: Any) -> dict[str, Any]:
     """Return what runs here: the loop, the HTTP parser, and the sizes of both thread pools."""
     # the loop makes its own lazily; the formula of the size depends on the Python version
     executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
-    limiter, parser_module = thread_limiter(), "uvicorn.protocols.http.{}_impl"
+    parser_module = "uvicorn.protocols.http.{}_impl"
     parsers = [name for name in ("httptools", "h11") if parser_module.format(name) in sys.modules]
     return {
         "pid": os.getpid(),
@@ -80,26 +97,3 @@ def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "cpu_count": getattr(os, "process_cpu_count", os.cpu_count)(),  # what pools are sized by
     }
-
-
-def resident_bytes() -> int | None:
-    """Return the bytes of this process in RAM; None where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-def child_cpu_seconds() -> float:
-    """Return the CPU seconds of all descendants, dead ones included, in 10 ms ticks (Linux)."""
-    own, ticks = os.getpid(), 0
-    family_pids = {own}
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 - quick
-    # a child's number follows its parent's; after the highest number the system begins again
-    for pid in sorted(pids, key=lambda pid: (pid < own, pid)):
-        with contextlib.suppress(OSError):  # it has ended
-            stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            if int(stat_fields[1]) in family_pids:
-                family_pids.add(pid)
-                ticks += sum(map(int, stat_fields[11:15]))  # its own, and that of its dead children
-    return sum(os.times()[2:4]) + ticks / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Waits on the event loop, in threads, awaited, in a queue, and lost with a forgotten `await`."""
+"""Waits on the event loop, in threads, awaited, in a queue, for ever, and a forgotten `await`."""
 
 import asyncio
 import subprocess
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 from fastapi import APIRouter, Request
 
 from targets.lesson.files import content_digest, slow_file
@@ -15,6 +16,7 @@ WAIT_SECONDS = 0.1
 PRINTER_COMMAND = ("sleep", str(WAIT_SECONDS))
 LOCK, THREADS_LOCK = asyncio.Lock(), threading.Lock()
 FEW_PLACES, MANY_PLACES = asyncio.Semaphore(4), asyncio.Semaphore(64)
+SURGEONS, TEAMS = asyncio.Semaphore(4), asyncio.Semaphore(64)
 
 router = APIRouter()
 
@@ -127,6 +129,36 @@ async def beds() -> str:
     """Serve as many at once as there are users."""
     async with MANY_PLACES:
         return await report()
+
+
+@router.get("/bill/stuck")
+def bill_stuck() -> str:
+    """Keep a thread until the loop has a second one: 40 requests at once wait for ever."""
+    return anyio.from_thread.run(anyio.to_thread.run_sync, save_stock)
+
+
+@router.get("/bill")
+async def bill(request: Request) -> str:
+    """Take a thread only for what waits in it."""
+    return await request.app.state.in_threads(save_stock)  # type: ignore[no-any-return]
+
+
+@router.get("/surgery/stuck")
+async def surgery_stuck() -> str:
+    """Keep one of four surgeons while waiting for another one: four requests wait for ever."""
+    async with SURGEONS:
+        await asyncio.sleep(WAIT_SECONDS / 2)
+        async with SURGEONS:
+            await asyncio.sleep(WAIT_SECONDS / 2)
+    return "healed"
+
+
+@router.get("/surgery")
+async def surgery() -> str:
+    """Take one team for the whole request."""
+    async with TEAMS:
+        await asyncio.sleep(WAIT_SECONDS)
+    return "healed"
 
 
 @router.get("/dose/forgotten")

@@ -1,5 +1,6 @@
 """Computations on the event loop, in threads, in processes, and saved."""
 
+import functools
 import re
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,7 @@ SEARCHED_NAME = "a" * 20 + "!"
 CATASTROPHIC, BOUNDED = re.compile(r"(a+)+"), re.compile(r"a{1,64}")
 ROWS = [{"product": number, "row": number + 1} for number in range(6000)]
 ENCODED_ROWS = JSONResponse(ROWS).body
+KNOWN_BADGES = functools.lru_cache(1000)(hash_password)
 
 router = APIRouter()
 
@@ -47,6 +49,18 @@ async def login(request: Request) -> str:
     return await request.app.state.in_cores(  # type: ignore[no-any-return]
         hash_password, HASH_ROUNDS
     )
+
+
+@router.get("/badge/hashed")
+def badge_hashed() -> str:
+    """Hash a password for each request, in threads: the loop is free, but the core is full."""
+    return hash_password(HASH_ROUNDS)
+
+
+@router.get("/badge")
+def badge() -> str:
+    """Hash it once, and remember the result."""
+    return KNOWN_BADGES(HASH_ROUNDS)
 
 
 @router.get("/search/busy")

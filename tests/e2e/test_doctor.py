@@ -151,6 +151,24 @@ def test_settings_make_it_one_word(tmp_path: Path, here: Here) -> None:
     assert "paid or remote services" in shown.stdout
 
 
+def test_the_dry_run_says_of_every_route_why_it_is_left_out(tmp_path: Path, here: Here) -> None:
+    """`--route` adds to the GET routes, `--only` restricts them, `--exclude` wins over both."""
+    routes = "".join(
+        f"@app.{method}('/{path}')\nasync def {method}_{path}(): return 1\n"
+        for method, path in (("get", "a"), ("get", "b"), ("post", "c"), ("put", "d"))
+    )
+    home = written(tmp_path / "home", APP + routes)
+    flags = ["--route", "POST /c", "--route", "PUT /d", "--only", "/a", "--exclude", "/d"]
+    shown = here("doctor", "shop:app", "--dry-run", *flags, cwd=home)
+    assert shown.stdout.splitlines()[:4] == [
+        "POST /c  requested as /c",
+        "GET /a   requested as /a",
+        "PUT /d   skipped: --exclude matches it, although --route names it",
+        "GET /b   skipped: --only does not match it",
+    ]
+    assert "2 routes: one user" in shown.stdout
+
+
 def is_disturbed(summary: dict[str, Any]) -> bool:
     """Whether other work ran on this machine: then a verdict may be missing, but not wrong."""
     return any(

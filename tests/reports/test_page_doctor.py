@@ -184,7 +184,7 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
     assert "unknown loop" not in html
     assert "uvloop loop" in html
     assert "empty routes" not in html
-    assert "A fresh process of the app for each route" in html
+    assert "A process of the app serves several routes" in html
     assert "with a watchdog inside" in html
     app_under_test = structs.replace(example.run_metrics.run.app, how="url")
     outside = render_page(

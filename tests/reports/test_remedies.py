@@ -9,7 +9,7 @@ import pytest
 
 from reports.verdicts.model import Remedy
 from reports.verdicts.remedies import choose_remedy
-from reports.verdicts.remedy_rules import REMEDY_RULES
+from reports.verdicts.remedy_rules import REMEDY_RULES, Effect
 from results.judgement.culprit import Culprit, read_holds, summarise_holds
 from results.verdicts import Verdict
 from targets.agent.watchdog import Watchdog
@@ -48,6 +48,9 @@ CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lie
     (Verdict.THREAD_POOL, "", "", "GET /insurance"),
     (Verdict.EXECUTOR_POOL, "", "", "GET /xray"),
     (Verdict.WRONG_ANSWER, "", "", "GET /dose"),
+    (Verdict.DEADLOCK, "anyio.from_thread.run", "", "GET /bill"),
+    (Verdict.DEADLOCK, "", "", "GET /bill"),
+    (Verdict.CPU_BOUND, "", "", "GET /badge"),
 ]
 
 
@@ -85,6 +88,7 @@ def all_of_them() -> list[Remedy]:
     return [
         *named,
         chosen(Verdict.THREAD_POOL),
+        chosen(Verdict.DEADLOCK),
         *(chosen(PLACES, places=places) for places in (0.99, 4.02, 10.1, 14.8)),
     ]
 
@@ -106,6 +110,38 @@ def test_a_pool_is_known_by_its_size() -> None:
     assert chosen(PLACES, places=4.02).before == ("places = asyncio.Semaphore(4)",)
     assert "dependency" in chosen(Verdict.THREAD_POOL, is_async=True).title
     assert "dependency" not in chosen(Verdict.THREAD_POOL, is_async=False).title
+
+
+def test_a_deadlock_of_an_async_route_is_no_matter_of_its_thread() -> None:
+    """Unless it is seen to call back into the loop from one."""
+    assert chosen(Verdict.DEADLOCK).twin == "GET /surgery"
+    assert chosen(Verdict.DEADLOCK, "asyncio.run_coroutine_threadsafe").twin == "GET /bill"
+    assert chosen(Verdict.DEADLOCK, is_async=False).twin == "GET /bill"
+    assert chosen(Verdict.DEADLOCK, places=40.0).expect == (
+        "64 users are answered in little more than 100 ms each, or as fast as the core can,"
+        " instead of never."
+    )
+
+
+def test_a_full_core_has_a_capacity() -> None:
+    """The CPU of a request decides, not the time that it takes; without it, nothing is said."""
+    for cores, cpu, sentence in (
+        (1, 0.05, "1 core / 50.0 ms of CPU per request = 20.0 requests/s at most"),
+        (4, 0.02, "4 cores / 20.0 ms of CPU per request = 200 requests/s at most"),
+        (4, None, ""),
+    ):
+        remedy = choose_remedy(
+            Verdict.CPU_BOUND,
+            service_s=0.1,
+            is_async=False,
+            concurrency=1.0,
+            cores=cores,
+            cpu_s=cpu,
+        )
+        assert remedy
+        assert "no rewriting to `async def` helps" in remedy.title
+        assert remedy.expect.startswith(sentence)
+        assert bool(sentence) == bool(remedy.expect)
 
 
 def test_every_rule_is_the_first_that_fits_somewhere() -> None:
@@ -188,8 +224,13 @@ def test_a_remedy_says_what_its_number_was_measured_with() -> None:
 
 
 def test_every_twin_is_in_the_app_and_sound() -> None:
-    """The twin can be run; tests of the antipattern app compare its answers with the mistake."""
-    assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
+    """The twin can be run; tests of the antipattern app compare its answers with the mistake.
+
+    Work that moves to the cores fills them: only the loop is free then.
+    """
+    for cure in REMEDY_RULES:
+        is_moved = cure.effect is Effect.CORES
+        assert WARD_TRUTH[cure.twin] is (Verdict.CPU_BOUND if is_moved else Verdict.SCALES)
 
 
 @pytest.mark.parametrize(

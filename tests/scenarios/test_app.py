@@ -73,7 +73,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
     app_under_test = AppUnderTest.from_module(
         DoctorOptions(target="shop:app", app_dir=tmp_path, factory=True, env=["KEY=geheim"])
     )
-    env = app_under_test.launch_environment("idle", tmp_path, "s", watch=True)
+    env = app_under_test.launch_environment("app-1", tmp_path, "s", is_first=True)
     assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
     assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
     assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_AGENT"]
@@ -82,10 +82,10 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
         "factory": True,
         "home": str(tmp_path),
         "folder": str(tmp_path),
-        "act": "idle",
+        "process": "app-1",
         "secret": "s",
     }
-    assert json.loads(env["ATONCE_AGENT"]) == {**settings, "watch": True, "hidden": ["geheim"]}
+    assert json.loads(env["ATONCE_AGENT"]) == {**settings, "census": True, "hidden": ["geheim"]}
     assert "geheim" not in f"{app_under_test} {app_under_test.info()}"
 
 
@@ -116,7 +116,7 @@ def test_the_agent_that_moves_in_needs_nothing_that_is_not_in_python(
     )
     app_under_test.install_agent(tmp_path)
     app_under_test.install_agent(tmp_path)  # a second session finds it there
-    env = app_under_test.launch_environment("idle", tmp_path, "s")
+    env = app_under_test.launch_environment("app-1", tmp_path, "s", is_first=True)
     code = "import _atonce_agent.entrypoint as it; print(it.__file__)"
     said = subprocess.run(
         [app_under_test.python, "-c", code],
@@ -147,8 +147,8 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
     )
     own.install_agent(tmp_path)
     assert own.launch_command(1) == [sys.executable, "-m", "my server"]
-    assert own.launch_environment("idle", tmp_path, "s")["A"] == "1"
-    assert "ATONCE_AGENT" not in own.launch_environment("idle", tmp_path, "s")
+    assert own.launch_environment("app-1", tmp_path, "s", is_first=True)["A"] == "1"
+    assert "ATONCE_AGENT" not in own.launch_environment("app-1", tmp_path, "s", is_first=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,8 +19,9 @@ from scenarios.doctor.controls import (
     OPENAPI_PATH,
     fetch_openapi,
     find_neighbours,
-    resolve_address,
+    reserve_address,
     skip_docs_routes,
+    wait_for_free_port,
 )
 from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
@@ -190,9 +191,27 @@ def test_a_command_is_not_started_where_someone_else_answers(
         with pytest.raises(
             AtonceError, match=f"{url} answers while the command of --start does not run"
         ) as trouble:
-            resolve_address(app_under_test)
+            wait_for_free_port(app_under_test)
         assert trouble.value.code is ExitCode.TARGET
-        assert (url, port) == resolve_address(AppUnderTest.from_url(url))
+        for app in (app_under_test, AppUnderTest.from_url(url)):
+            assert (url, port) == reserve_address(app)[:2]
+        wait_for_free_port(AppUnderTest.from_url(url))  # it is meant to answer
         monkeypatch.setattr(controls, "PORT_FREE_TIMEOUT", 9.0)
         monkeypatch.setattr(time, "sleep", lambda _: server.close())
-        assert (url, port) == resolve_address(app_under_test)
+        wait_for_free_port(app_under_test)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing keeps the port")
+def test_the_port_of_an_app_stays_its_own_between_two_processes() -> None:
+    """Nobody else gets it by chance, and the app can listen there, again and again."""
+    app = AppUnderTest.from_module(DoctorOptions(target="shop:app"))
+    url, port, reservation = reserve_address(app)
+    with reservation:
+        assert url == f"http://127.0.0.1:{port}"
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", port)):  # as asyncio does
+                socket.create_connection(("127.0.0.1", port)).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))

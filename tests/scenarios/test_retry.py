@@ -16,73 +16,101 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.run_info import Plan, RouteRecord
+from results.run_info import Plan
 from results.schema import Cell
 from results.store import RunWriter
-from scenarios.doctor import examine
+from scenarios.doctor import retry
+from scenarios.doctor import testbed as testbed_module
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.progress import NoProgress
-from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.retry import (
+    OTHERS_REASON,
+    OtherLoad,
+    archive_level,
+    find_interference,
+    has_fallen_silent,
+)
 from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
+from scenarios.generator.job import Job
 from scenarios.system.interrupt import StopRequest
 from tests.scenarios.test_adaptive_plan import bedside, write
 from tests.support.processes import MARK, ROOT, gone_within, new_mark, pids
 
+CORES = 2
+WORKER = "route-01-2"
+
 
 def measured(
     folder: Path,
-    cell: Cell,
     late: dict[int, float],
     hardship: tuple[float, float, int],
     latency: float,
-) -> RunWriter:
-    """A run with one four-second cell, late generator ticks and a machine under stress."""
-    run = RunWriter(folder, "doctor")
-    run.info.plan = Plan(cells=[cell])
+    app_cpu: float | None,
+) -> Job:
+    """A job of one four-second cell, late generator ticks and a machine under stress."""
+    cell = replace(bedside(0.1).few_users_cell(), on="app-1")
     for name in ("load", "samples", "probe"):
         (folder / name).mkdir()
     ticks: list[list[Any]] = [
-        ["tick", cell.name, 10 + i / 100, 1, 0.0, late.get(i, 0.0004), 0.1] for i in range(-20, 420)
+        ["tick", cell.name, 10 + i / 100, 1, 0.0, late.get(i, 0.0004), 0.1 + i / 400]
+        for i in range(-20, 420)
     ]
     marks: list[list[Any]] = [
-        ["mark", cell.name, "open", 10.0, 0, 0.0, 5.0, 5.0, 7],
-        [
-            "mark",
-            cell.name,
-            "close",
-            14.0,
-            0,
-            0.0,
-            5.0 + hardship[0],
-            5.0 + hardship[1],
-            7 + hardship[2],
-        ],
+        ["mark", cell.name, mark, 10.0 + 4 * end, 0, 0.0]
+        + [before + end * more for before, more in zip((5.0, 5.0, 7), hardship, strict=True)]
+        for end, mark in enumerate(("open", "close"))
     ]
-    write(folder / "load" / f"{cell.on}.jsonl", [*ticks, *marks])
+    write(folder / "load" / f"{WORKER}.jsonl", [*ticks, *marks])
     sent = ["sent", 1, cell.name, "steady", cell.route, cell.variant, 0, 10.5, 10.5]
     write(
-        folder / "samples" / f"{cell.on}.jsonl",
+        folder / "samples" / f"{WORKER}.jsonl",
         [sent, ["done", 1, 10.5 + latency, 200, None, 2, *[None] * 5]],
     )
-    return run
+    if app_cpu is not None:
+        samples = [
+            {
+                "kind": "sample",
+                "t": 10 + i / 10,
+                "cpu": 3 + app_cpu * i / 80,
+                "kin_cpu": i * app_cpu / 80,
+            }
+            for i in range(-3, 44)
+        ]
+        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+        (folder / "probe" / "app-1-77.system.jsonl").write_text(lines, encoding="utf-8")
+    return Job(folder, WORKER, 1, (cell,))
 
 
 @pytest.mark.parametrize(
-    ("late", "hardship", "latency", "why"),
+    ("late", "hardship", "latency", "app_cpu", "why"),
     [
-        ({}, (0.0, 3.9, 0), 0.1, None),
-        ({-10: 0.5, 410: 0.5}, (0.0, 3.9, 0), 0.1, None),  # outside the window
-        ({50: 0.015}, (0.0, 3.9, 0), 0.1, None),
-        ({50: 0.045}, (0.0, 3.9, 0), 0.01, "the load generator stood still for 45 ms"),
-        ({50: 0.045}, (0.0, 3.9, 0), 1.0, None),  # short beside the latency
+        ({}, (0.0, 3.9, 0), 0.1, 1.0, None),
+        ({-10: 0.5, 410: 0.5}, (0.0, 3.9, 0), 0.1, 1.0, None),  # outside the window
+        ({50: 0.015}, (0.0, 3.9, 0), 0.1, 1.0, None),
         (
-            {50: 0.035, 90: 0.035, 99: 0.035},
+            dict.fromkeys(range(4), 0.021),
             (0.0, 3.9, 0),
+            0.1,
+            1.0,
+            None,
+        ),  # less than 1 % of the time
+        ({50: 0.045}, (0.0, 3.9, 0), 0.01, 1.0, "the load generator stood still for 45 ms"),
+        ({50: 0.045}, (0.0, 3.9, 0), 1.0, 1.0, None),  # short beside the latency
+        (
+            {50: 0.035, 90: 0.035, 99: 0.021},
+            (0.0, 3.9, 0),
+            1.0,
             1.0,
             "the load generator stood still for 35 ms",
         ),  # more than 1 % of the time
-        ({}, (9.0, 3.9, 0), 0.1, "the host took the CPU for others"),
-        ({}, (0.0, 3.9, 2), 0.1, "the machine swapped"),
+        ({}, (9.0, 3.9, 0), 0.1, 1.0, "the host took the CPU for others"),
+        ({}, (0.0, 3.9, 2), 0.1, 1.0, "the machine swapped"),
+        # Locust uses 1 s of 8 s in four seconds on two cores
+        ({}, (0.0, 7.9, 0), 0.1, 4.6, None),
+        ({}, (0.0, 7.9, 0), 0.1, 4.4, OTHERS_REASON),
+        ({}, (0.0, 4.3, 0), 0.1, 1.0, None),
+        ({}, (0.0, 4.5, 0), 0.1, 1.0, OTHERS_REASON),
+        ({}, (0.0, 7.9, 0), 0.1, None, None),  # it may all be the app's
     ],
 )
 # A row of the table
@@ -92,51 +120,68 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
     late: dict[int, float],
     hardship: tuple[float, float, int],
     latency: float,
+    app_cpu: float | None,
     why: str | None,
 ) -> None:
     """Its ticker and the machine's counters; not a short delay, nor any outside the window."""
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    cell = bedside(0.1).few_users_cell()
-    run = measured(tmp_path, cell, late, hardship, latency)
-    assert (f"{why} during {cell.name}" if why else None) == session_interference(run, "route-01")
-    assert session_interference(run, "route-02") is None
+    monkeypatch.setattr("os.cpu_count", lambda: CORES)
+    job = measured(tmp_path, late, hardship, latency, app_cpu)
+    assert why == find_interference(tmp_path, job)
+    assert find_interference(tmp_path, replace(job, worker="route-01-3")) is None
 
 
-def test_what_was_measured_at_first_is_set_aside_and_said(tmp_path: Path) -> None:
-    """Spools of the session and its watchdog run, of no other; twice, and neither is lost."""
-    cell = bedside(0.1).few_users_cell()
-    run = measured(tmp_path, cell, {}, (0.0, 3.9, 0), 0.1)
-    for number in (1, 2):
-        for name in (
-            "load/route-01",
-            "load/route-01-watch",
-            "probe/route-01-77",
-            "load/route-010",
-            "samples/idle",
-        ):
-            (tmp_path / f"{name}.jsonl").write_text("", encoding="utf-8")
-        archive_attempt(
-            run,
-            "route-01",
-            "It was examined again, because the machine swapped",
-            ("load", "samples", "probe"),
-        )
-        kept = sorted(
-            str(file.relative_to(tmp_path / "aside" / f"route-01-{number}"))
-            for file in tmp_path.glob(f"aside/*-{number}/*/*")
-        )
-        assert [
-            "load/route-01-watch.jsonl",
-            "load/route-01.jsonl",
-            "probe/route-01-77.jsonl",
-            *["samples/route-01.jsonl"][number - 1 :],
-        ] == kept
-    assert run.info.plan.cells == []
-    assert run.info.plan.notes[0] == (
-        "It was examined again, because the machine swapped; "
-        "what was measured at first lies in aside/route-01-1."
+def test_what_was_measured_at_first_is_set_aside_and_said_once(tmp_path: Path) -> None:
+    """The spools of one level, of no other; however often, one note says it for the route."""
+    run = RunWriter(tmp_path, "doctor")
+    cell, other = bedside(0.1).few_users_cell(), bedside(0.1).single_user_cell()
+    job = Job(tmp_path, "route-01-2", 1, (cell,))
+    names = ("load/route-01-2", "samples/route-01-2", "load/route-01-20", "probe/app-1-77")
+    for number in (2, 3):
+        run.info.plan = Plan(cells=[other, cell], notes=run.info.plan.notes)
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}.jsonl".replace("-2.", f"-{number}.")).write_text("{}")
+        again = replace(job, worker=f"route-01-{number}")
+        archive_level(run, "route-01", again, "GET /x", "the machine swapped")
+        assert run.info.plan.cells == [other]
+    kept = sorted(str(it.relative_to(tmp_path / "aside")) for it in tmp_path.glob("aside/*/*/*/*"))
+    assert kept == [
+        f"route-01/{number}/{table}/route-01-{number}.jsonl"
+        for number in (2, 3)
+        for table in ("load", "samples")
+    ]
+    (note,) = run.info.plan.notes
+    assert note == (
+        "GET /x: disturbed levels were measured again (2 in all), the last because the machine "
+        "swapped; what was measured at first lies in aside/route-01."
     )
-    assert (tmp_path / "load" / "route-010.jsonl").exists()
+    assert (tmp_path / "load" / "route-01-20.jsonl").exists()
+    assert (tmp_path / "probe" / "app-1-77.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("busy", "waits"), [((0.0,) * 9, 0.0), ((1.4, 1.4, 0.2), 0.4), ((1.4,) * 99, 3.0)]
+)
+def test_a_busy_machine_is_given_a_moment(
+    monkeypatch: pytest.MonkeyPatch, busy: tuple[float, ...], waits: float
+) -> None:
+    """Until others use less than 30 % of its two cores, three seconds at most."""
+    now, used, course = 5.0, 0.0, iter(busy)
+
+    def pass_time(seconds: float) -> None:
+        nonlocal now, used
+        now += seconds
+        used += seconds * (next(course) + 0.5)
+
+    clock = SimpleNamespace(perf_counter=lambda: now, sleep=pass_time)
+    monkeypatch.setattr(retry, "time", clock)
+    monkeypatch.setattr(retry, "host_counters", lambda: (0.0, used, 0, None, None))
+    monkeypatch.setattr("os.cpu_count", lambda: CORES)
+    others = OtherLoad(lambda: 0.5 * now)  # what the app and Locust use
+    pass_time(0.2)
+    started = now
+    others.wait_for_quiet(lambda: None)
+    assert waits <= now - started <= waits + 0.21
 
 
 @pytest.mark.slow
@@ -165,9 +210,9 @@ def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_pa
     while (
         process.poll() is None
         and time.perf_counter() < deadline
-        and not list(tmp_path.glob("out/*/load/route-01.jsonl"))
+        and not list(tmp_path.glob("out/*/load/route-01-1.jsonl"))
     ):
-        if list(tmp_path.glob("out/*/load/idle.jsonl")) and not list(tmp_path.glob("out/*/aside")):
+        if list(tmp_path.glob("out/*/load/idle-1.jsonl")):
             stand_still(pids(mark, "locust"))
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -180,14 +225,13 @@ def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_pa
     (run,) = tmp_path.glob("out/*")
     assert json.loads(shown)["exit_code"] == 130
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    assert facts["plan"]["notes"][0].startswith(
-        "The idle neighbours were measured again, because the load generator stood still"
-    )
+    note = facts["plan"]["notes"][0]
+    assert note.startswith("The idle neighbours: disturbed levels were measured again")
     assert [cell["name"] for cell in facts["plan"]["cells"]][:2] == [
         "neighbours/idle/0",
         "crowd/GET /x/1",
     ]
-    assert (run / "aside" / "idle-1" / "samples" / "idle.jsonl").exists()
+    assert (run / "aside" / "idle" / "1" / "samples" / "idle-1.jsonl").exists()
     assert (run / "report" / "index.html").exists()
 
 
@@ -208,22 +252,27 @@ PINGED = [
 ]
 
 
+def made_testbed(folder: Path, requests: int = 20_000) -> AppTestBed:
+    """A test bed without an app."""
+    options: Any = SimpleNamespace(app=None, budget=600.0, requests=requests)
+    return AppTestBed(options, RunWriter(folder, "doctor"), StopRequest(), NoProgress())
+
+
+ROUTE = RouteRequest(route="GET /x", path="/x")
+
+
 def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) -> None:
-    """Its levels, its watchdog run and set-aside spools; not its neighbours or other routes."""
+    """Its levels and what was set aside; not its neighbours or other routes."""
     for place in (
-        "samples/route-01",
-        "aside/route-01-1/samples/route-01-watch",
-        "samples/route-010",
+        "samples/route-01-3",
+        "aside/route-01/2/samples/route-01-2",
+        "samples/route-010-1",
     ):
         path = tmp_path / f"{place}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, [*SPENT, *PINGED])
-    route = RouteRequest(route="GET /x", path="/x")
     for requests, remaining in ((20_000, 20_000 - 2 * 946 - SMOKE_TEST_REQUESTS), (1000, 0)):
-        options: Any = SimpleNamespace(app=None, requests=requests)
-        run = RunWriter(tmp_path, "doctor")
-        testbed = AppTestBed(options, run, StopRequest(), NoProgress())
-        assert testbed.count_remaining("route-01", route) == remaining
+        assert made_testbed(tmp_path, requests).count_remaining("route-01", ROUTE) == remaining
 
 
 @given(st.integers(0, 5000), st.lists(st.sampled_from([-3, 0, 1, 200, 4000]), max_size=8))
@@ -236,31 +285,89 @@ def test_no_plan_asks_for_more_than_is_left(left: int, wanted: list[int]) -> Non
     assert len(shared) == len(cells) or sum(cell.most for cell in shared) == left
 
 
-@pytest.mark.parametrize(("requests", "visits"), [(1000, 1), (20_000, 2)])
-def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, visits: int
+def level_tries(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reasons: list[str | None],
+    requests: int = 20_000,
+    levels: int = 1,
+) -> tuple[int, AppTestBed]:
+    """How often levels are run that are disturbed for these reasons, one after another."""
+    testbed, tries = made_testbed(folder, requests), 0
+    testbed.run.info.plan.cells = []
+
+    def run_job(session: str, cells: tuple[Cell, ...], _: RouteRequest | None) -> Job:
+        nonlocal tries
+        tries += 1
+        job = Job(folder, f"{session}-{tries}", 1, cells)
+        (folder / "samples").mkdir(exist_ok=True)
+        write(folder / "samples" / f"{job.worker}.jsonl", SPENT)
+        return job
+
+    monkeypatch.setattr(testbed, "_run_job", run_job)
+    course = iter(reasons)
+    monkeypatch.setattr(testbed_module, "find_interference", lambda *_: next(course))
+    for _ in range(levels):
+        testbed.run_level("route-01", (bedside(0.1).few_users_cell(),), ROUTE)
+    return tries, testbed
+
+
+@pytest.mark.parametrize(
+    ("reasons", "tries"),
+    [
+        ([None], 1),
+        (["the machine swapped", None], 2),
+        (["the machine swapped"] * 4, 4),  # the last counts
+        ([OTHERS_REASON, "the machine swapped", None], 3),
+    ],
+)
+def test_a_disturbed_level_is_run_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: list[str | None], tries: int
+) -> None:
+    """Three times at most; all but the last try are set aside."""
+    assert level_tries(tmp_path, monkeypatch, reasons)[0] == tries
+    assert len(list(tmp_path.glob("aside/route-01/*"))) == tries - 1
+
+
+def test_work_that_goes_with_every_try_is_borne_for_some_levels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database of the app's, for example: ten more levels are not run again for its sake."""
+    others: list[str | None] = [OTHERS_REASON]
+    tries, _ = level_tries(tmp_path, monkeypatch, others * 13, levels=10, requests=20_000)
+    assert tries == 4 + 9
+    kinds: list[str | None] = [*others * 4, "the machine swapped", None]
+    assert level_tries(tmp_path, monkeypatch, kinds, levels=2)[0] == 6
+
+
+def test_a_disturbed_level_is_run_again_with_what_is_left_to_its_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never with a second allowance; where too little is left, a note says so."""
-    order: Any = SimpleNamespace(app=None, budget=600.0, requests=requests)
-    run = RunWriter(tmp_path, "doctor")
-    examination = examine.Examination(AppTestBed(order, run, StopRequest(), NoProgress()))
-    allowed: list[int] = []
-
-    def visit(asked: RouteRequest, act: str, _answers: dict[str, Any]) -> None:
-        allowed.append(examination.testbed.count_remaining(act, asked))
-        (tmp_path / "samples").mkdir(exist_ok=True)
-        write(tmp_path / "samples" / f"{act}.jsonl", SPENT)
-
-    monkeypatch.setattr(examination, "examine_route", visit)
-    monkeypatch.setattr(examine, "session_interference", lambda *_: "the machine swapped")
-    asked = RouteRequest(route="GET /x", path="/x")
-    examination.examine_routes([(asked, RouteRecord(route="GET /x", session="route-01"))])
-    assert (
-        allowed == [requests - SMOKE_TEST_REQUESTS, requests - SMOKE_TEST_REQUESTS - 946][:visits]
-    )
+    tries, testbed = level_tries(tmp_path, monkeypatch, ["the machine swapped"], requests=1000)
     left = 1000 - SMOKE_TEST_REQUESTS - 946
-    words = (
-        "GET /x was not examined again, though the machine swapped: "
-        f"{left} of its 1,000 requests were left"
+    assert tries == 1
+    (note,) = testbed.run.info.plan.notes
+    assert note == (
+        "GET /x was not measured again, though the machine swapped: "
+        f"{left} of its 1,000 requests were left; --requests allows more."
     )
-    assert (words in run.info.plan.notes[0]) == (visits == 1)
+
+
+def test_no_level_is_run_again_beyond_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured counts then."""
+    monkeypatch.setattr(AppTestBed, "fits_budget", lambda *_: False)
+    assert level_tries(tmp_path, monkeypatch, ["the machine swapped"])[0] == 1
+
+
+def test_silence_is_read_from_a_levels_own_marks(tmp_path: Path) -> None:
+    """Of whichever cell; a level that could not write has none."""
+    cell = bedside(0.1).few_users_cell()
+    (tmp_path / "load").mkdir()
+    for worker, mark in (("route-01-1", "close"), ("route-01-2", "silent")):
+        lines = [["mark", cell.name, mark, 10.0, 8, 0.0]]
+        write(tmp_path / "load" / f"{worker}.jsonl", lines)
+    jobs = [Job(tmp_path, f"route-01-{number}", 1, (cell,)) for number in (1, 2, 3)]
+    assert [has_fallen_silent(tmp_path, job) for job in jobs] == [False, True, False]

@@ -28,7 +28,7 @@ from scenarios.doctor import commands
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import RouteSelection, parse_route_selection
-from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.routes import UNSAFE, left_out_routes, select_route_requests
 from scenarios.doctor.openapi.schema_example import FORMAT_EXAMPLES
 from scenarios.doctor.openapi.smoke_test import find_accepted_request
 from scenarios.doctor.options import DoctorOptions
@@ -325,10 +325,11 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     )
 
 
-def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
+def test_named_routes_are_asked_with_bodies_before_the_others() -> None:
     """Nested models, unions, tuples, mappings, finite recursion, and several bodies in one."""
     asked = asked_of(shop(), route=["POST /orders", "put /pairs", "GET /pa*"])
-    assert list(asked) == ["POST /orders", "PUT /pairs", "GET /page"]
+    named, usual = ["POST /orders", "PUT /pairs", "GET /page"], list(asked_of(shop()))
+    assert list(asked) == [*named, *(name for name in usual if name not in named)]
     order = answer(shop(), asked["POST /orders"]).json()
     assert order["lines"][0] == {"sku": "stringgg", "count": 3, "parents": []}
     assert tuple(order[key] for key in ("colour", "kind", "share", "pair", "notes", "code")) == (
@@ -374,10 +375,18 @@ def test_a_parameter_is_given_to_all_of_that_name() -> None:
         ({"only": ["/items/*"]}, ["GET /items/{item_id}"]),
         ({"only": ["GET /p*", "/logo"]}, ["GET /page", "GET /logo"]),
         ({"exclude": ["/items*", "* /all/*", "HEAD *"]}, ["GET /page", "GET /logo"]),
-        ({"route": ["/items/7?size=20"]}, ["GET /items/7?size=20"]),
         (
-            {"route": ["GET /items/*", "GET /page", "GET /items/*"]},
+            {"route": ["/items/7?size=20"], "only": ["/logo"]},
+            ["GET /items/7?size=20", "GET /logo"],
+        ),
+        (
+            {"route": ["GET /items/*", "GET /page", "GET /items/*"], "only": ["/nothing"]},
             ["GET /items/{item_id}", "GET /page"],
+        ),
+        ({"route": ["POST /orders"], "only": ["POST /orders"]}, ["POST /orders"]),
+        (
+            {"route": ["POST /orders", "/logo"], "exclude": ["*o*s*", "/*{*", "HEAD *"]},
+            ["GET /logo", "GET /page"],
         ),
     ],
 )
@@ -391,6 +400,41 @@ def test_routes_are_chosen_by_name_glob_and_request(
         asked.get("GET /items/7?size=20", RouteRequest(route="", path="/items/7?size=20")).path
         == "/items/7?size=20"
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "reasons"),
+    [
+        ({}, ["its GET has", *["its method may"] * 3]),
+        ({"route": ["POST /orders", "HEAD /items/{item_id}"]}, ["its method may"] * 2),
+        ({"route": ["POST /orders?full=1"]}, ["its GET has", *["its method may"] * 2]),
+        (
+            {"only": ["/orders", "/page"], "route": ["GET /logo"]},
+            [*["--only does not"] * 4, "its method may", *["--only does not"] * 2],
+        ),
+        (
+            {"exclude": ["/orders", "/logo"], "route": ["POST /orders", "PUT /pairs"]},
+            ["--exclude matches it, although", "its GET has", "its method may", "--exclude"],
+        ),
+    ],
+)
+def test_each_route_is_examined_or_left_out_for_a_reason(
+    flags: dict[str, Any], reasons: list[str]
+) -> None:
+    """The reason of a flag comes before that of the default."""
+    left_out = left_out_routes(
+        shop().openapi(), None, parse_route_selection(DoctorOptions(**flags))
+    )
+    whys = list(left_out.values())
+    assert len(reasons) == len(whys), left_out
+    assert all(map(str.startswith, whys, reasons)), left_out
+    declared = {
+        f"{method.upper()} {path}"
+        for path, item in shop().openapi()["paths"].items()
+        for method in item
+    }
+    asked = [name.partition("?")[0] for name in asked_of(shop(), **flags)]
+    assert sorted([*asked, *left_out]) == sorted(declared)
 
 
 @pytest.mark.parametrize(
@@ -460,7 +504,7 @@ def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path
         body=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'],
     )
     choice = parse_route_selection(flags)
-    orders, pairs = select_route_requests(shop().openapi(), None, choice)
+    orders, pairs, *_ = select_route_requests(shop().openapi(), None, choice)
     assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
     assert pairs.body == b'{"a": "b=c"}'
     assert choice.headers == {"X-Key": "secret"}
@@ -495,7 +539,7 @@ def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
     assert answer(guarded(), asked["GET /query"]).json() == "s3cret/&1"
     for name in ("GET /header", "GET /cookie"):
         assert answer(guarded(), asked[name]).json() == "s3cret1"
-    (stands,) = asked_of(guarded(), param=given[:1], route=["GET /query?q=2"]).values()
+    stands = asked_of(guarded(), param=given[:1], route=["/query?q=2"])["GET /query?q=2"]
     assert (stands.path, answer(guarded(), stands).json()) == (
         "/query?q=2&api_key=***",
         "s3cret/&2",
@@ -662,8 +706,7 @@ def route_entry(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
 def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
     """The app info's own order; convertors are filled in.
 
-    WebSockets and mounts are skipped; FastAPI's own pages are left out without a word, a person's
-    own /docs is not.
+    WebSockets and mounts are skipped; FastAPI's own pages are left out, a person's own /docs is not.
     """
     lines = [
         route_entry("/b/{file:path}"),
@@ -718,11 +761,15 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
         asked["GET /b/{file}"].file,
         asked["GET /b/{file}"].line,
     ) == (True, "/x.py", 7)
-    assert unsafe_routes(document, lines) == ["POST /a"]
-    names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
-    assert dict.fromkeys(names) == {
-        name: request.skipped for name, request in asked_of(document, lines, route=names).items()
+    assert left_out_routes(document, lines, RouteSelection()) == {
+        "MOUNT /sub": "its routes are listed",
+        "GET /api/docs": "a page of FastAPI",
+        "GET /openapi.json": "a page of FastAPI",
+        "POST /a": UNSAFE,
     }
+    names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
+    named = asked_of(document, lines, route=names, only=["/nothing"])
+    assert dict.fromkeys(names) == {name: request.skipped for name, request in named.items()}
     with pytest.raises(AtonceError, match="the app has no 'GET /sub/b'"):
         asked_of(document, lines, route=["GET /sub/b"])
 
@@ -784,7 +831,7 @@ def test_what_fits_the_budget_is_said_before(
     assert set(late) == {request.path for request in turn[few:]}
     sentence = (
         f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each. "
-        "Routes that gates name come first, then the app's order. "
+        "Routes that gates or --route name come first, then the app's order. "
         f"{turn[few].route} and later routes run only if there is time. To change this: "
         "--budget, --only, --exclude."
     )

@@ -2,17 +2,21 @@
 
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import psutil
 import pytest
 
+from results.store import RunWriter
 from scenarios.doctor import controls
 from scenarios.doctor import testbed as testbed_module
 from scenarios.doctor.controls import cpu_seconds
-from scenarios.doctor.testbed import AppTestBed
+from scenarios.doctor.progress import NoProgress
+from scenarios.doctor.testbed import AppTestBed, OverBudgetError
 from scenarios.system import machine
+from scenarios.system.interrupt import StopRequest
 
 
 def waited(
@@ -71,3 +75,76 @@ def test_an_app_has_all_cores_but_one(
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: mine, raising=False)
     assert given == machine.app_cores()
+
+
+class Process:
+    """A process of the app, at rest or not."""
+
+    def __init__(self, name: str, *, rests: bool = True, code: int | None = None) -> None:
+        self.name, self.rests = name, rests
+        self.is_alive, self.stops = code is None, list[float]()
+        stop = self.stops.append
+        self.child: Any = SimpleNamespace(returncode=code, was_killed=False, stop=stop)
+
+    def wait_for_rest(self, *_: Any) -> bool:
+        """Whether it comes back to rest."""
+        return self.rests
+
+
+def made_testbed(folder: Path, monkeypatch: pytest.MonkeyPatch, startup: float = 1.0) -> AppTestBed:
+    """A test bed whose app starts at once."""
+    options: Any = SimpleNamespace(app=SimpleNamespace(), budget=60.0, stop_within=10.0)
+    testbed = AppTestBed(options, RunWriter(folder, "doctor"), StopRequest(), NoProgress())
+    testbed.startup_seconds = startup
+
+    def start() -> Any:
+        testbed.process_count += 1
+        process: Any = Process(f"app-{testbed.process_count}")
+        testbed.app_process = process
+        return testbed.app_process
+
+    monkeypatch.setattr(testbed, "_start_app", start)
+    return testbed
+
+
+def test_one_process_serves_as_long_as_it_comes_back_to_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a fresh one does; one that has ended by itself is told of."""
+    testbed = made_testbed(tmp_path, monkeypatch)
+    assert [testbed.use_app().name for _ in range(3)] == ["app-1"] * 3
+    tired: Any = testbed.app_process
+    tired.rests = False
+    assert testbed.use_app(at_rest=False) is tired  # between two levels of a route
+    assert testbed.use_app().name == "app-2"
+    ended: Any = Process("app-2", code=9)
+    testbed.app_process = ended
+    assert testbed.use_app(at_rest=False).name == "app-3"
+    assert testbed.run.info.plan.notes == [
+        "The app ended by itself (exit code 9) and was started again."
+    ]
+    silent: Any = testbed.app_process
+    testbed.stop_app(stop_within=0.0)
+    assert silent.stops == [0.0]  # without a moment to end by itself
+    assert testbed.use_app().name == "app-4"
+
+
+def test_an_app_that_is_not_ours_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for, and then loaded as it is."""
+    testbed = made_testbed(tmp_path, monkeypatch)
+    foreign: Any = testbed.use_app()
+    foreign.child, foreign.rests = None, False
+    assert testbed.use_app() is foreign
+
+
+def test_no_process_is_started_for_which_no_time_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first always is: an error of the app is worth more than the budget."""
+    testbed = made_testbed(tmp_path, monkeypatch, startup=70.0)
+    tired: Any = testbed.use_app()
+    tired.rests = False
+    with pytest.raises(OverBudgetError):
+        testbed.use_app()

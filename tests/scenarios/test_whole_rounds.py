@@ -31,7 +31,7 @@ def cue_of(users: int, longest: float = LONG) -> CellRun:
 def answer(cue: CellRun, count: int) -> None:
     """So many answers at one moment, and a turn for all that wait for them."""
     for _ in range(count):
-        cue.record_answer(is_right=True)
+        cue.record_answer(0.1, is_right=True)
     gevent.sleep(0)
     gevent.sleep(0)
 

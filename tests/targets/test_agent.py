@@ -1,16 +1,19 @@
 """The agent around an app, without a server: what it reports, and that the app is unaffected."""
 
 import asyncio
+import gc
 import itertools
 import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL
-from types import ModuleType
 from typing import Any
 
 import anyio.to_thread
@@ -105,16 +108,16 @@ class House:
             "factory": False,
             "home": str(self.home),
             "folder": str(self.run),
-            "act": "idle",
+            "process": "app-1",
         }
         self.patch.setenv(
-            "ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more})
+            "ATONCE_AGENT", json.dumps({**order, "secret": "s", "census": True, **more})
         )
         return create_app()
 
     def read(self, what: str) -> Any:
         """What the agent wrote."""
-        return json.loads((self.run / "guest" / f"{what}-idle.json").read_text(encoding="utf-8"))
+        return json.loads((self.run / "guest" / f"{what}-app-1.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -223,6 +226,7 @@ def test_an_app_whose_description_fails_is_counted_all_the_same(house: House) ->
 
 WORDS = """
 import threading
+import time
 turned, seen = threading.Event(), []
 in_own_words = app.openapi
 def describe():
@@ -262,9 +266,9 @@ def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> No
     )
 
 
-def test_only_the_app_at_rest_is_asked_what_it_is(house: House) -> None:
-    """For a level's process, or a second sample's, no program reads it."""
-    probe = house.lodge(SHOP + WORDS + "loop = None\n", act="route-01")
+def test_only_the_first_process_is_asked_what_it_is(house: House) -> None:
+    """Of a later one no program reads it."""
+    probe = house.lodge(SHOP + WORDS + "loop = None\n", census=False)
     assert run(lived(probe)) == ["startup.complete", "shutdown.complete"]
     assert sys.modules[probe.app.app.openapi.__module__].seen == []
     assert list((house.run / "guest").iterdir()) == []
@@ -310,30 +314,70 @@ def test_a_starlette_app_is_counted_too(house: House) -> None:
     assert app_info["openapi"] is None
 
 
-def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -> None:
-    """The server gets the app's state and words; the watchdog starts after it and ends last."""
-    calls: list[Any] = []
-
-    class Watchdog:
-        def __init__(self, path: Path, home: Path) -> None:
-            calls.append((path, home))
-
-        def start(self, loop: Any) -> None:
-            calls.append(loop.is_running())
-
-        def stop(self) -> None:
-            calls.append("stop")
-
-    module = ModuleType("watch")
-    module.Watchdog = Watchdog  # type: ignore[attr-defined]
-    house.patch.setitem(sys.modules, "targets.agent.watchdog", module)
+def test_the_lifespan_passes_through(house: House) -> None:
+    """The server gets the app's state and words."""
     state: dict[str, Any] = {}
-    assert run(lived(house.lodge(SHOP, watch=True), state)) == [
-        "startup.complete",
-        "shutdown.complete",
-    ]
+    assert run(lived(house.lodge(SHOP), state)) == ["startup.complete", "shutdown.complete"]
     assert state == {"lamp": 1}
-    assert calls == [(house.run / "holds" / f"idle-{os.getpid()}.jsonl", house.home), True, "stop"]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that the agent's thread does at its next tick."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_watchdog_comes_and_goes_with_the_drivers_file(house: House, loop: str) -> None:
+    """Off, none of its code is loaded; on again, it appends; its file's time says that it is on."""
+    house.patch.delitem(sys.modules, "targets.agent.watchdog", raising=False)
+    watch_file = house.run / "guest" / "app-1.watch"
+    holds = house.run / "holds" / f"app-1-{os.getpid()}.jsonl"
+    usual = sys.getswitchinterval(), len(gc.callbacks)
+
+    def is_on() -> bool:
+        return "atonce-watch" in {thread.name for thread in threading.enumerate()}
+
+    def has_begun() -> bool:
+        return holds.exists() and holds.stat().st_mtime >= watch_file.stat().st_mtime
+
+    def has_held(before: int) -> bool:
+        return len(holds.read_text(encoding="utf-8").splitlines()) > before
+
+    async def live(app: Any) -> None:
+        async with living(app):
+            await asyncio.sleep(0.25)
+            assert "targets.agent.watchdog" not in sys.modules
+            assert not is_on()
+            for turn in range(2):
+                watch_file.touch()
+                await until(has_begun)
+                time.sleep(0.06)  # noqa: ASYNC251 - the held loop is the point
+                await until(partial(has_held, turn))
+                assert sys.getswitchinterval() < usual[0]
+                watch_file.unlink()
+                await until(lambda: not is_on())
+                assert (sys.getswitchinterval(), len(gc.callbacks)) == usual
+            watch_file.touch()
+            await until(is_on)
+        assert not is_on()  # it ends with the app
+
+    run(live(house.lodge(SHOP)), loop)
+
+
+def test_a_watchdog_that_cannot_start_says_why_and_the_app_lives_on(house: House) -> None:
+    """The driver need not wait for it."""
+    (house.run / "guest" / "app-1.watch").touch()
+    (house.run / "holds").write_text("in the way")
+
+    async def live(app: Any) -> None:
+        async with living(app):
+            await until((house.run / "guest" / "unwatched-app-1.json").exists)
+
+    run(live(house.lodge(SHOP)))
+    assert "FileExistsError" in house.read("unwatched")["why"]
 
 
 @pytest.mark.parametrize("body", ["assert scope['type'] == 'http'", "return", "await receive()"])
@@ -351,7 +395,7 @@ def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(
     assert run(live(house.lodge(text))) == ["startup.complete", "shutdown.complete"]
     assert house.read("census")["routes"] == []
     assert (
-        len([line for line in read(house.run / "probe", "idle") if line["kind"] == "sample"]) >= 2
+        len([line for line in read(house.run / "probe", "app-1") if line["kind"] == "sample"]) >= 2
     )
 
 
@@ -433,7 +477,13 @@ app = App()
 def test_without_a_gil_nobody_is_watched_and_the_reason_is_said(house: House) -> None:
     """Walking another thread's frames is not safe there."""
     house.patch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
-    run(lived(house.lodge(SHOP, watch=True)))
+    (house.run / "guest" / "app-1.watch").touch()
+
+    async def live(app: Any) -> None:
+        async with living(app):
+            await until((house.run / "guest" / "unwatched-app-1.json").exists)
+
+    run(live(house.lodge(SHOP)))
     assert "PYTHON_GIL=1" in house.read("unwatched")["why"]
     assert not list((house.run / "holds").glob("*"))
 
@@ -485,7 +535,7 @@ def test_a_start_up_that_fails_is_said_and_goes_on_to_the_server(
     assert ("startup", message, line) == tuple(
         house.read("trouble")[key] for key in ("kind", "message", "line")
     )
-    assert not (house.run / "guest" / "census-idle.json").exists()
+    assert not (house.run / "guest" / "census-app-1.json").exists()
 
 
 def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> None:
@@ -531,6 +581,31 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
     assert [status for status, _ in answers[2:]] == [418, 404]
 
 
+def test_what_is_in_progress_is_said(house: House) -> None:
+    """A task, a thread of AnyIO, two calls that wait for an executor; then none of them."""
+
+    async def ask(app: Any) -> dict[str, int]:
+        answer: dict[str, int] = json.loads((await call(app, "/_atonce-s/rest"))[1]["body"])
+        return answer
+
+    async def live(app: Any) -> list[dict[str, int]]:
+        leave, executor, loop = threading.Event(), ThreadPoolExecutor(1), asyncio.get_running_loop()
+        loop.set_default_executor(executor)
+        before = await ask(app)
+        kept = asyncio.ensure_future(anyio.to_thread.run_sync(leave.wait, 60))
+        calls = [loop.run_in_executor(None, leave.wait, 60) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        during = await ask(app)
+        leave.set()
+        await asyncio.gather(kept, *calls)
+        return [before, during, await ask(app)]
+
+    before, during, after = run(live(house.lodge(SHOP)))
+    more = {"tasks": 1, "threads": 1, "queued": 2}
+    assert {name: during[name] - before[name] for name in before} == more
+    assert after == before
+
+
 @pytest.mark.slow
 def test_two_workers_of_a_real_server_import_side_by_side(house: House) -> None:
     """Each has its trace log, the app info is whole, and the user's folder stays as it was."""
@@ -539,7 +614,10 @@ def test_two_workers_of_a_real_server_import_side_by_side(house: House) -> None:
         DoctorOptions(target="shop:app", app_dir=house.home, workers=2)
     )
     app_under_test.install_agent(house.run)
-    port, env = free_port(), app_under_test.launch_environment("idle", house.run, "s")
+    port, env = (
+        free_port(),
+        app_under_test.launch_environment("app-1", house.run, "s", is_first=True),
+    )
     url = f"http://127.0.0.1:{port}"
     with supervised_process(
         app_under_test.launch_command(port),

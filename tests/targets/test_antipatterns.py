@@ -27,13 +27,19 @@ WARD_TRUTH = {
     "GET /stock": Verdict.SCALES,
     "GET /beds/queued": Verdict.POOL_LIMITED,
     "GET /beds": Verdict.SCALES,
+    "GET /bill/stuck": Verdict.DEADLOCK,
+    "GET /bill": Verdict.SCALES,
+    "GET /surgery/stuck": Verdict.DEADLOCK,
+    "GET /surgery": Verdict.SCALES,
     "GET /dose/forgotten": Verdict.WRONG_ANSWER,
     "GET /dose": Verdict.SCALES,
     "GET /risk/busy": Verdict.LOOP_BUSY,
     "GET /risk/threads": Verdict.GIL_BOUND,
-    "GET /risk": Verdict.SCALES,  # as far as the cores go
+    "GET /risk": Verdict.CPU_BOUND,  # of the cores, no longer of the loop
     "GET /login/busy": Verdict.LOOP_BUSY,
-    "GET /login": Verdict.SCALES,  # as far as the cores go
+    "GET /login": Verdict.CPU_BOUND,
+    "GET /badge/hashed": Verdict.CPU_BOUND,
+    "GET /badge": Verdict.SCALES,
     "GET /search/busy": Verdict.LOOP_BUSY,
     "GET /search": Verdict.SCALES,
     "GET /export/busy": Verdict.LOOP_BUSY,

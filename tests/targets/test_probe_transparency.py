@@ -230,7 +230,7 @@ WRITTEN: tuple[App, ...] = (
     *(breaks_off_late, gives_up, returns_something, looks_at_its_scope, meets_refusals),
 )
 APPS |= {getattr(app, "__name__", ""): app for app in WRITTEN}
-ORDER = AgentConfig("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
+ORDER = AgentConfig("a", factory=False, home="", folder=os.devnull, process="a", secret="")
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "probe": Probe,
     "probe and agent": lambda app: Probe(AgentApp(app, ORDER)),

@@ -339,7 +339,7 @@ def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
             pass
 
     assert watched(tmp_path, healthy, run, lambda _: True).seconds < 0.02  # of 0.06
-    assert all(hold.end - hold.start > 0.0099 for hold in read_holds(tmp_path, "a", 0.0))
+    assert all(hold.end - hold.start > 0.0039 for hold in read_holds(tmp_path, "a", 0.0))
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
@@ -424,30 +424,6 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     after = sys.getswitchinterval(), threading.active_count(), len(gc.callbacks)
     sys.setswitchinterval(usual)
     assert before == after
-
-
-def test_a_watch_that_is_said_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
-    """What is measured before is undisturbed: the interval stays as the app has it."""
-    usual = sys.getswitchinterval()
-    (tmp_path / "a.wait").touch()
-    seen: list[tuple[float, int, bool]] = []
-
-    async def main() -> None:
-        watch = Watchdog(tmp_path / "a-1.jsonl", tmp_path)
-        listeners = len(gc.callbacks)
-        watch.start(asyncio.get_running_loop())
-        for _ in range(2):
-            await asyncio.sleep(0.5)
-            seen.append(
-                (sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.loop_depth))
-            )
-            (tmp_path / "a.wait").unlink(missing_ok=True)
-        watch.stop()
-
-    asyncio.run(main())
-    assert seen[0] == (usual, 0, False)
-    assert seen[1][1:] == (1, True)
-    assert seen[1][0] < usual
 
 
 def test_a_fork_meets_no_thread_of_the_agent(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
 from reports.render.charts.model import Chart
-from reports.verdicts.neighbours import is_neighbour_harmed
 from results.formatting import format_ratio, format_seconds
+from results.judgement.predicates import is_neighbour_harmed
 
 _ROW_OFFSETS = {"async": -0.17, "def": 0.17}
 
@@ -27,7 +27,7 @@ def _build_title(run_metrics: RunMetrics) -> str:
     harmful_routes = [
         route
         for route in _find_routes(run_metrics)
-        if (neighbour := route.neighbours.get("async")) and is_neighbour_harmed(neighbour)
+        if (neighbour := route.neighbours.get("async")) and is_neighbour_harmed(neighbour.effect)
     ]
     if len(harmful_routes) == 1:
         return "One blocking route stalls every neighbour"

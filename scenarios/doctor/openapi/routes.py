@@ -1,4 +1,4 @@
-"""Selects the routes to examine: those that change nothing, or those that the user names."""
+"""Selects the routes to examine: those that change nothing, and those that the user names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +15,9 @@ from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import RouteSelection, suggest_names
 from scenarios.plans.custom import HTTP_METHODS, parse_route
 
-_SAFE_METHODS = ("GET", "HEAD")
 _NON_HTTP_METHODS = ("WEBSOCKET", "MOUNT")
+UNSAFE = "its method may change data; name it with --route to examine it"
+EXCLUDED_THOUGH_NAMED = "--exclude matches it, although --route names it"
 _ANY_PREFIX = ""  # in place of the path before a parameter
 _Constraints = tuple[str | None, ...]
 _Place = tuple[str, str]  # a parameter's name, and the path before it
@@ -29,9 +30,10 @@ def select_route_requests(
     selection: RouteSelection,
     check: Callable[[], None] = lambda: None,
 ) -> list[RouteRequest]:
-    """Return the requests of the routes to examine, in the app's order. Raises UsageError.
+    """Return the requests of the routes to examine: named ones first, then in the app's order.
 
     `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
+    Raises UsageError.
     """
     document = openapi if isinstance(openapi, dict) else {}
     routes = _declared_routes(document, handlers)
@@ -45,22 +47,15 @@ def select_route_requests(
         unlisted = "No routes: no OpenAPI document at /openapi.json or linked in /docs or /redoc"
         known = "The app declares no routes" if is_listed else unlisted
         raise UsageError(f"{known}. Name a request: --route 'GET /items/1'")
-    named = {
-        route.name: route
-        for name in selection.routes
-        for route in _find_named_routes(name, routes, document)
-    }
-    chosen = [
-        route
-        for route in (named.values() if selection.routes else _default_routes(routes))
-        if _is_matching(route, selection.only or ("*",))
-        and not _is_matching(route, selection.exclude)
-    ]
+    named, left_out = _named_routes(routes, selection, document), _left_out(routes, selection)
+    others = [route for route in routes if route.name not in {*named, *left_out}]
+    chosen = [it for it in named.values() if not _is_matching(it, selection.exclude)] + others
     if not chosen:
-        hint = ""
-        if unsafe := unsafe_routes(openapi, handlers):
-            hint = f" {len(unsafe)} may change data and must be named: --route '{unsafe[0]}'."
-        raise UsageError(f"No route is left to examine, of {len(routes)} declared.{hint}")
+        unsafe = [route.name for route in routes if _default_reason(route, routes) == UNSAFE]
+        hint = f" {len(unsafe)} may change data and must be named: --route '{unsafe[0]}'."
+        raise UsageError(
+            f"No route is left to examine, of {len(routes)} declared.{hint if unsafe else ''}"
+        )
     names = [route.name.partition("?")[0] for route in chosen]
     if unused := [name for name in selection.bodies if name not in names]:
         raise UsageError(
@@ -74,11 +69,33 @@ def select_route_requests(
     return route_requests
 
 
-def unsafe_routes(openapi: Any, handlers: list[dict[str, Any]] | None) -> list[str]:
-    """Return the routes that may change data: examined only when named."""
-    harmless = (*_SAFE_METHODS, *_NON_HTTP_METHODS, "OPTIONS")
-    routes = _declared_routes(openapi if isinstance(openapi, dict) else {}, handlers)
-    return [route.name for route in routes if route.method not in harmless]
+def left_out_routes(
+    openapi: Any, handlers: list[dict[str, Any]] | None, selection: RouteSelection
+) -> dict[str, str]:
+    """Return each route that is not examined, and why: the flags' reasons before the default's."""
+    document = openapi if isinstance(openapi, dict) else {}
+    routes = _declared_routes(document, handlers)
+    named = _named_routes(routes, selection, document)
+    refused = [name for name, route in named.items() if _is_matching(route, selection.exclude)]
+    named_operations = [id(route.operation) for route in named.values()]  # of requests, too
+    known = {it.name for it in routes if id(it.operation) in named_operations}
+    others = _left_out(routes, selection).items()
+    return dict.fromkeys(refused, EXCLUDED_THOUGH_NAMED) | {
+        name: why for name, why in others if name not in known
+    }
+
+
+def _left_out(routes: list[DeclaredRoute], selection: RouteSelection) -> dict[str, str]:
+    """Return the routes that are not examined unless they are named, each with the reason."""
+    left_out = {}
+    for route in routes:
+        if _is_matching(route, selection.exclude):
+            left_out[route.name] = "--exclude matches it"
+        elif not _is_matching(route, selection.only or ("*",)):
+            left_out[route.name] = "--only does not match it"
+        elif why := _default_reason(route, routes):
+            left_out[route.name] = why
+    return left_out
 
 
 def _declared_routes(
@@ -170,24 +187,29 @@ def _is_path_parameter(parameter: Any) -> bool:
     return isinstance(parameter, dict) and parameter.get("in") == "path"
 
 
-def _default_routes(routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
-    """Return all routes but those that may change data, FastAPI's own pages, and duplicates."""
-    get_endpoints = {
-        (route.path, route.handler.get("endpoint")) for route in routes if route.method == "GET"
-    }
-    known_paths = [route.path for route in routes if route.method != "MOUNT"]
+def _default_reason(route: DeclaredRoute, routes: list[DeclaredRoute]) -> str:
+    """Return why a route is not examined by default; "" if it is."""
+    endpoint, prefix = route.handler.get("endpoint"), route.path.rstrip("/") + "/"
+    if str(endpoint).startswith("fastapi.applications."):
+        return "a page of FastAPI"
+    if route.method == "HEAD":
+        twins = (it for it in routes if it.method == "GET" and it.path == route.path)
+        is_twin = any(twin.handler.get("endpoint") == endpoint for twin in twins)
+        return "its GET has the same handler" if is_twin else ""
+    if route.method == "MOUNT":
+        paths = (it.path for it in routes if it.method != "MOUNT")
+        return "its routes are listed" if any(path.startswith(prefix) for path in paths) else ""
+    if route.method == "OPTIONS":
+        return "it describes a route; name it with --route to examine it"
+    return "" if route.method in ("GET", "WEBSOCKET") else UNSAFE
 
-    def is_included(route: DeclaredRoute) -> bool:
-        endpoint, prefix = route.handler.get("endpoint"), route.path.rstrip("/") + "/"
-        if str(endpoint).startswith("fastapi.applications."):
-            return False
-        if route.method == "HEAD":
-            return (route.path, endpoint) not in get_endpoints
-        if route.method == "MOUNT":
-            return not any(path.startswith(prefix) for path in known_paths)
-        return route.method in ("GET", "WEBSOCKET")
 
-    return list(filter(is_included, routes))
+def _named_routes(
+    routes: list[DeclaredRoute], selection: RouteSelection, document: dict[str, Any]
+) -> dict[str, DeclaredRoute]:
+    """Return the routes that --route names, by name. Raises UsageError."""
+    groups = (_find_named_routes(name, routes, document) for name in selection.routes)
+    return {route.name: route for route in chain.from_iterable(groups)}
 
 
 def _find_named_routes(
@@ -198,13 +220,14 @@ def _find_named_routes(
     http_routes = [route for route in routes if route.method not in _NON_HTTP_METHODS]
     if exact := [replace(route, is_named=True) for route in http_routes if route.name == name]:
         return exact
-    safe_routes = _default_routes(http_routes) if "*" in name else []
-    if several := [route for route in safe_routes if fnmatchcase(route.name, name)]:
+    safe_routes = [route for route in routes if not _default_reason(route, routes)]
+    several = [it for it in safe_routes if "*" in name and fnmatchcase(it.name, name)]
+    if several := [it for it in several if it.method not in _NON_HTTP_METHODS]:
         return several
     if "{" not in path and "*" not in path:
         parse_route(name)
         plain_path = path.partition("?")[0]
-        mounts = [route for route in _default_routes(routes) if route.method == "MOUNT"]
+        mounts = [route for route in safe_routes if route.method == "MOUNT"]
         for route in (*http_routes, *mounts):
             is_method = route.method in (method, "MOUNT")
             if is_method and re.fullmatch(_path_pattern(route), plain_path):

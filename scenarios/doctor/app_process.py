@@ -1,0 +1,168 @@
+"""One process of the app under test: whether it is at rest, and its watchdog, on or off.
+
+It serves several routes as long as it comes back to rest between them.
+"""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from scenarios.doctor.app import read_agent_file, watch_file
+from scenarios.doctor.controls import cpu_seconds
+from scenarios.runner.preflight import fetch_response
+from scenarios.system.child_process import SupervisedProcess
+from scenarios.system.cpu_witness import CpuWitness
+
+_PINGS, _PING_TIMEOUT = 12, 1.0  # quick requests in a row, and seconds for each
+_CPU_SECONDS = 0.25  # seconds over which the CPU is read
+_CALM_CORES = 0.1  # cores below which the app does nothing
+_PING_RATIO, _PING_SPARE = 2.0, 0.002  # how much slower a ping at rest may be: times, seconds
+_SPARE_WORK = 2  # tasks, threads or queued calls that may be more: our own connections
+# Seconds to wait for rest: usually; while the app still works off what it has; for one that is not
+# ours and never started afresh
+_REST_TIMEOUT, _FALLING_TIMEOUT, _FOREIGN_TIMEOUT = 1.0, 5.0, 30.0
+_SWITCH_SECONDS = 0.25  # seconds until the agent has seen the watchdog's switch
+_WATCHDOG_TIMEOUT = 3.0  # seconds for the watchdog to start
+Work = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a process does without load from us."""
+
+    ping: float  # seconds, p90
+    cores: float
+    work: Work  # tasks, borrowed threads, queued calls; empty where the app does not say
+
+    def is_rest(self, idle: "Activity") -> bool:
+        """Return whether this is rest, compared with the process before its first load."""
+        return (
+            self.is_answering(idle)
+            and self.cores < max(_CALM_CORES, 1.2 * idle.cores)
+            and self.is_done(idle)
+        )
+
+    def is_answering(self, idle: "Activity") -> bool:
+        """Return whether it answers as quickly as before its first load."""
+        return self.ping <= max(_PING_RATIO * idle.ping, idle.ping + _PING_SPARE)
+
+    def is_done(self, idle: "Activity") -> bool:
+        """Return whether no work is left over, as far as the app says."""
+        pairs = zip(self.work, idle.work, strict=False)
+        return all(now <= then + _SPARE_WORK for now, then in pairs)
+
+    def is_below(self, before: "Activity | None") -> bool:
+        """Return whether it does less than before: it works off what it has."""
+        return before is not None and (
+            sum(self.work) < sum(before.work) or _CALM_CORES <= self.cores < before.cores
+        )
+
+
+class AppProcess:
+    """A process of the app. Mutable state: what it did at rest, whether it can be loaded again."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts
+        self,
+        name: str,
+        folder: Path,
+        client: httpx.Client,
+        paths: tuple[str, str],  # of the quick requests, and of the agent's count of open work
+        child: SupervisedProcess | None,  # None: it runs without us
+        members: Callable[[], list[psutil.Process]],
+        *,
+        has_agent: bool,
+    ) -> None:
+        self.name, self.folder, self.client, self.child = name, folder, client, child
+        self.members = members
+        self.witness = CpuWitness(folder, name, members, has_agent=has_agent)
+        self.ping_path, self.rest_path = paths
+        self.idle = Activity(self._measure_ping(), self._measure_cores(), self._count_work())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, as far as we know."""
+        return self.child is None or self.child.poll() is None
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds that it has used, with its children."""
+        return sum(map(cpu_seconds, self.members()))
+
+    def raise_idle_work(self) -> None:
+        """Count what the first requests to a route have left, like a client's tasks, as rest."""
+        if work := self._count_work():
+            idle = self.idle
+            self.idle = Activity(idle.ping, idle.cores, tuple(map(max, work, idle.work or work)))
+
+    def wait_for_rest(self, check: Callable[[], None], startup_seconds: float) -> bool:
+        """Return whether it comes back to rest sooner than a fresh one would start."""
+        began, before = time.perf_counter(), None
+        while self.is_alive:
+            check()
+            now = Activity(self._measure_ping(), self._measure_cores(), self._count_work())
+            if now.is_rest(self.idle):
+                return True
+            is_answering, timeout = now.is_answering(self.idle), _REST_TIMEOUT
+            if is_answering and (now.is_below(before) or not self.child):
+                timeout = _FALLING_TIMEOUT
+            elif not self.child:
+                timeout = _FOREIGN_TIMEOUT
+            if now.is_done(self.idle):  # other work on the machine may slow it
+                timeout = max(timeout, startup_seconds)
+            if time.perf_counter() - began > timeout:
+                return False
+            before = now
+        return False
+
+    def _measure_ping(self) -> float:
+        """Return the p90 of some quick requests; infinite if one is not answered."""
+        latencies = []
+        for _ in range(_PINGS):
+            began = time.perf_counter()
+            try:
+                fetch_response(self.client, "GET", self.ping_path, timeout=_PING_TIMEOUT)
+            except httpx.HTTPError:
+                return math.inf
+            latencies.append(time.perf_counter() - began)
+        return sorted(latencies)[math.ceil(0.9 * _PINGS) - 1]
+
+    def _measure_cores(self) -> float:
+        began, before = time.perf_counter(), self.cpu_seconds()
+        time.sleep(_CPU_SECONDS)
+        return (self.cpu_seconds() - before) / (time.perf_counter() - began)
+
+    def _count_work(self) -> Work:
+        """Return the open work that the agent counts; nothing from an app without it."""
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+            answer = fetch_response(self.client, "GET", self.rest_path, timeout=_PING_TIMEOUT)
+            counts = json.loads(answer.content)
+            return tuple(int(counts[name] or 0) for name in ("tasks", "threads", "queued"))
+        return ()
+
+    @contextlib.contextmanager
+    def watched(self, check: Callable[[], None]) -> Iterator[str | None]:
+        """Switch the watchdog on for the length of the block; give why that failed."""
+        switch = watch_file(self.folder, self.name)
+        switch.touch()
+        try:
+            yield self._watchdog_failure(check)
+        finally:
+            switch.unlink(missing_ok=True)
+            time.sleep(_SWITCH_SECONDS)
+
+    def _watchdog_failure(self, check: Callable[[], None]) -> str | None:
+        began, failure = time.perf_counter(), self.folder / "guest" / f"unwatched-{self.name}.json"
+        while (elapsed := time.perf_counter() - began) < _WATCHDOG_TIMEOUT:
+            check()
+            time.sleep(_SWITCH_SECONDS / 5)
+            if reason := read_agent_file(failure):
+                return str(reason["why"])
+            if elapsed > _SWITCH_SECONDS and list(self.folder.glob(f"holds/{self.name}-*.jsonl")):
+                return None
+        return f"the watchdog did not start within {_WATCHDOG_TIMEOUT:g} s"
