@@ -50,6 +50,7 @@ PINGS = tuple(Neighbour(kind=kind, route=f"GET /{kind}", path="", **ASIDE) for k
 ENDLESS = 10_000  # places: more than any load asks for
 CPU = 0.0003  # seconds of it that a request costs
 SAMPLE_EVERY = 0.1  # seconds between two samples of the probe
+READ_LATER = 0.03  # seconds by which the driver reads a process after its own sample
 ORIGIN = 0.25  # seconds: the clock's reading at the run's start
 USED = 0.4  # of a core, by all processes of the machine
 
@@ -230,24 +231,30 @@ class Examination:
         self._look_inside(cell, requests, (now, self.now))
 
     def _look_inside(self, cell: Cell, requests: list[Asked], span: tuple[float, float]) -> None:
-        """The probe's trace log: AnyIO's threads, as far as the route takes them, and the CPU."""
+        """The probe's trace log: AnyIO's threads, as far as the route takes them.
+
+        Beside it lies what the driver read of the process: its CPU.
+        """
         entered = sorted(request.sent + OVERHEAD for request in requests)
         inside, ended = (
             sorted(request.inside for request in requests),
             sorted(request.end for request in requests),
         )
         pools = {"thread_tokens": self.server.threads or 40, "executor_size": 6, "loop": "asyncio"}
-        log = Spool(self.run.path / "probe" / f"{cell.server}-1.jsonl")
+        folder = self.run.path / "probe"
+        log = Spool(folder / f"{cell.server}-1.jsonl")
+        system = Spool(folder / f"{cell.server}-1.system.jsonl")
         log.write(Runtime(span[0], pools))
         for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
             t = span[0] + SAMPLE_EVERY * i
             come, begun, gone = (bisect_right(moments, t) for moments in (entered, inside, ended))
             busy, waiting = (begun - gone, max(0, come - begun)) if self.server.threads else (0, 0)
             cpu = 0.02 * t + CPU * (self.answered + gone)
-            log.write(
-                ProcessSample(t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0)
-            )
+            log.write(ProcessSample(t, 0.0002, busy, waiting, 0, pool_waiting=0, tasks=2))
+            later = t + READ_LATER
+            system.write(ProcessSample(later, cpu=cpu, loop_cpu=cpu, kin_cpu=0.0, memory=10**7))
         log.close()
+        system.close()
         self.answered += len(ended)
 
 
