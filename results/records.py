@@ -167,6 +167,7 @@ class Hold(_AppLine, tag="hold", frozen=True):
     context: str  # "request", or elsewhere
     blind: float  # seconds in which the watchdog could not sample
     stacks: tuple[StackTime, ...]
+    ran: float | None = None  # seconds that the loop's thread computed in it
 
 
 RequestLine = Sent | Unsent | Done | GivenUp

@@ -50,6 +50,7 @@ class Culprit:
     median: float
     blind: float  # share of its holds in which the watchdog could not sample
     outside_requests: float  # share of its time outside any request
+    computing: float | None = None  # share of its holds in which the loop's thread computed
 
     @property
     def location(self) -> tuple[str, int]:
@@ -93,7 +94,8 @@ def merge_holds(holds: Iterable[Hold]) -> list[Hold]:
             continue
         context = last.context if last.context == _REQUEST else hold.context
         blind, stacks = last.blind + hold.blind, last.stacks + hold.stacks
-        merged[-1] = Hold(last.start, hold.end, context, blind, stacks)
+        ran = None if last.ran is None or hold.ran is None else last.ran + hold.ran
+        merged[-1] = Hold(last.start, hold.end, context, blind, stacks, ran)
     return merged
 
 
@@ -186,6 +188,7 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
     duration = sum(hold.end - hold.start for hold in holds)
     # a sample taken after the hold's end is blind for longer than the hold
     blind = sum(min(hold.blind, hold.end - hold.start) for hold in holds)
+    ran = [hold.ran for hold in holds if hold.ran is not None]
     outside = sum(part.seconds for part in parts if part.hold.context != _REQUEST)
     return Culprit(
         file=display_path(frame.file, roots),
@@ -201,6 +204,7 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
         median=median(times.values()),
         blind=blind / duration if duration else 0.0,
         outside_requests=outside / seconds,
+        computing=min(1.0, sum(ran) / duration) if len(ran) == len(holds) and duration else None,
     )
 
 

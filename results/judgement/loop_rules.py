@@ -119,7 +119,8 @@ def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleRe
         reason = f"{wait}, but the watchdog saw nothing hold the loop"
         return RuleResult(Verdict.UNKNOWN, reason, "a quiet machine, and more time: --budget")
     advice = "calm neighbours under the same load"
-    if (evidence.cpu_while_late or 0.0) >= MAJORITY:
+    own = [culprit for culprit in evidence.caught if predicates.is_own_culprit(evidence, culprit)]
+    if own and predicates.is_computing_line(evidence, own[0]):
         return RuleResult(Verdict.LOOP_BUSY, f"{wait}, and the code on the loop computed", advice)
     reason = f"{wait}, while the app used {predicates.describe_cpu_use(level)}"
     return RuleResult(Verdict.LOOP_BLOCKED, reason, advice)
@@ -157,7 +158,7 @@ def match_occasional_holds(evidence: RouteEvidence) -> RuleResult | None:
             requests = format_count(evidence.watched_requests, "request")
             usual = format_seconds(culprit.median)
             reason = f"{holds} of {usual}, the longest {longest}, in {requests}"
-            is_busy = (evidence.cpu_while_late or 0.0) >= MAJORITY
+            is_busy = predicates.is_computing_line(evidence, culprit)
             verdict = Verdict.LOOP_BUSY if is_busy else Verdict.LOOP_BLOCKED
             return RuleResult(verdict, reason, "no such hold in as many requests")
     return None

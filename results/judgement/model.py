@@ -51,7 +51,7 @@ class NeighbourEffect:
     kind: str
     idle: float | None
     loaded: float | None
-    longest: float = 0.0  # under the load
+    longest: float = 0.0  # under the load, warm-up and drain included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,10 @@ def _neighbour_effects(recording: Recording, cell: Cell) -> dict[str, NeighbourE
             for some in (rest, cell)
         )
         effects[ping.kind] = NeighbourEffect(
-            kind=ping.kind, idle=_p90(idle), loaded=_p90(loaded), longest=max(loaded, default=0.0)
+            kind=ping.kind,
+            idle=_p90(idle),
+            loaded=_p90(loaded),
+            longest=max((x.latency for x in recording.pings(cell, ping.kind)), default=0.0),
         )
     return effects
 

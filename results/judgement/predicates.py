@@ -52,6 +52,13 @@ def is_neighbour_harmed(neighbour: NeighbourEffect | None) -> bool:
     return neighbour.loaded >= slow
 
 
+def is_computing_line(evidence: RouteEvidence, culprit: Culprit) -> bool:
+    """Return whether a line computes while it holds the loop, rather than waits."""
+    # runs before format 8 know the app's CPU only
+    share = evidence.cpu_while_late if culprit.computing is None else culprit.computing
+    return (share or 0.0) >= MAJORITY
+
+
 def is_async_harmed(level: LevelEvidence) -> bool:
     """Return whether the level slows the `async` neighbour."""
     return is_neighbour_harmed(level.neighbours.get("async"))

@@ -26,6 +26,7 @@ class OpenHold:
     start: float
     blind_seconds: float = 0.0
     gc_seconds: float = 0.0
+    ran_seconds: float = 0.0  # that the loop's thread computed in it
     head: float = 0.0  # seconds that it probably took before `start`
     samples: list[StackSample] = field(default_factory=list)
 

@@ -228,6 +228,7 @@ class Watchdog(ForkSafeThread):
             self.hold.add_head(self.accounted_until)
         hold = self.hold
         hold.gc_seconds += collected
+        hold.ran_seconds += own.run_seconds
         hold.samples.append(StackSample(gap - collected - own.run_seconds - own.sleep_seconds, []))
         hold.samples += split_sample(stack, self.gil_access, own)
         if late - collected > _MAX_LATENESS:
@@ -278,6 +279,7 @@ class Watchdog(ForkSafeThread):
             "end": round(until, 6),
             "context": context,
             "blind": round(hold.blind_seconds, 6),
+            "ran": round(hold.ran_seconds, 6) if self.loop_thread.clock is not None else None,
             "stacks": stacks,
         }
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
