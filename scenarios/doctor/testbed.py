@@ -60,7 +60,7 @@ _ENDURED_LEVELS = 10
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
 MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
-# Requests that no spool counts: alternatives, smoke test, smoke test of a fresh process; all twice
+# Requests that no spool counts: alternatives, smoke test, warm-up of a fresh process; with a margin
 SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
 _LOCUST_MARGIN = 300  # seconds after the end of all time that Locust ends even without its driver
 

@@ -87,7 +87,13 @@ def measured(
         ({}, (0.0, 3.9, 0), 0.1, 1.0, None),
         ({-10: 0.5, 410: 0.5}, (0.0, 3.9, 0), 0.1, 1.0, None),  # outside the window
         ({50: 0.015}, (0.0, 3.9, 0), 0.1, 1.0, None),
-        (dict.fromkeys(range(4), 0.021), (0.0, 3.9, 0), 0.1, 1.0, None),  # less than 1 % of the time
+        (
+            dict.fromkeys(range(4), 0.021),
+            (0.0, 3.9, 0),
+            0.1,
+            1.0,
+            None,
+        ),  # less than 1 % of the time
         ({50: 0.045}, (0.0, 3.9, 0), 0.01, 1.0, "the load generator stood still for 45 ms"),
         ({50: 0.045}, (0.0, 3.9, 0), 1.0, 1.0, None),  # short beside the latency
         (
