@@ -26,7 +26,7 @@ except (ImportError, ValueError, OSError):  # the waits of one thread are not co
     HAS_WAIT_COUNTS = False
 
 _MIN_CPU_SECONDS = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
-STACK_SAMPLE_INTERVAL = 0.005  # seconds without a heartbeat until the first sample of the stack
+STACK_SAMPLE_INTERVAL = 0.0025  # seconds without a heartbeat until the first sample of the stack
 # sys._current_frames() and a collection inside it may wait for each other
 _GC_CAN_DEADLOCK = sys.version_info < (3, 12)
 _SWITCH_COUNT_PATTERN = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
@@ -113,22 +113,33 @@ class LoopThread:
             self.is_crowded = others > ran / 2
         return ran, others
 
+    def read_waits(self) -> bool:
+        """Count its waits for events and for a core; return whether it runs, or waits for a core.
+
+        What it did in the time of a sample follows from the waits since the last call.
+        """
+        if not self.stat_files:
+            return False
+        status, *schedule = (os.pread(stat_file, 4096, 0) for stat_file in self.stat_files)
+        self.switch_counts = _SWITCH_COUNT_PATTERN.findall(status)
+        self.core_wait = int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
+        return b"\nState:\tR" in status
+
     def own_time(self, gap: float) -> ThreadTime:
         """Return what the thread did in the last `gap` seconds."""
         if self.clock is None:
             return ThreadTime(gap, 0.0, is_asleep=False)
         ran, others = self.take_cpu_time()
-        status, *schedule = (os.pread(stat_file, 4096, 0) for stat_file in self.stat_files)
         counts_before, core_wait_before = self.switch_counts, self.core_wait
-        self.switch_counts = _SWITCH_COUNT_PATTERN.findall(status)
-        self.core_wait = int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
-        waits_for_core = b"\nState:\tR" in status
+        waits_for_core = self.read_waits()
         kept = min(gap, ran)
         if self.switch_counts and counts_before == self.switch_counts and not waits_for_core:
             return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it did not wake up
         waits_for_gil = others > max(ran, gap / 10)  # as far as is known
         slept = 0.0  # it woke: part of the sleep may be our doing
-        if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
+        if not waits_for_gil and (
+            len(self.stat_files) > 1 or (not waits_for_core and ran < gap / 2)
+        ):
             slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait_before))
         return ThreadTime(kept, max(0.0, slept), is_asleep=not waits_for_core)
 

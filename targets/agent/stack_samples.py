@@ -26,7 +26,25 @@ class OpenHold:
     start: float
     blind_seconds: float = 0.0
     gc_seconds: float = 0.0
+    head: float = 0.0  # seconds that it probably took before `start`
     samples: list[StackSample] = field(default_factory=list)
+
+    def add_head(self, now: float) -> None:
+        """Count the time before the first sample's, which no sample stands for, like that time."""
+        if not self.head or now <= self.start:
+            return
+        factor = 1 + self.head / (now - self.start)
+        self.samples = [item._replace(weight=factor * item.weight) for item in self.samples]
+        self.start, self.head = self.start - self.head, 0.0
+
+    def cut(self, seconds: float) -> None:
+        """Take the last seconds away from its samples."""
+        self.blind_seconds = max(0.0, self.blind_seconds - seconds)
+        while self.samples and seconds > 0:
+            last = self.samples.pop()
+            if last.weight > seconds:
+                self.samples.append(last._replace(weight=last.weight - seconds))
+            seconds -= last.weight
 
 
 _WEIGHT_TRANSFERS = ((GilAccess.HANDED_OVER, GilAccess.FORCED), (GilAccess.AWAKE, GilAccess.ASLEEP))

@@ -1,12 +1,14 @@
 """Finds out when a stack holds the event loop, and which: a thread waits for the loop's heartbeats.
 
-It requests one every 10 ms. If none comes within 5 ms, it samples the stack of the loop's thread,
-and again every 5 ms. A sample stands for the time since the last. To sample it needs the GIL: C
-code that keeps the GIL delays the sample (`blind` says how long). The late sample still has the
-line of that call, as the interpreter changes threads right after the call.
+It requests one 2 ms after the last came. If none comes within 2.5 ms, it samples the stack of the
+loop's thread, and again every 2.5 ms. A sample stands for the time since the last. A hold began at
+some moment of the pause before the request: in the mean in its middle. After a hold there is no
+pause, as the next hold may follow at once. To sample it needs the GIL: C code that keeps the GIL
+delays the sample (`blind` says how long). The late sample still has the line of that call, as the
+interpreter changes threads right after the call.
 
 A thread gets the GIL by force only after the switch interval, and every call that releases the GIL
-starts this interval anew: so it is 5 us while this thread runs. If other code ran before a call
+starts this interval anew: so it is 20 us while this thread waits. If other code ran before a call
 that sleeps, the stack names the function without a line.
 
 Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
@@ -26,7 +28,6 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -44,11 +45,17 @@ from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
-_POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
-_MIN_HOLD_SECONDS = 0.010  # it writes no shorter hold
+_POLL_INTERVAL = 0.002  # seconds between a heartbeat and the next request for one
+_SHORT_TURN = 0.001  # seconds that a heartbeat may take without anything to look for
+_MIN_HOLD_SECONDS = 0.004  # it writes no shorter hold
+_MAX_LATENESS = 0.010  # seconds that a sample may be late by chance; a later one was blind
+_MIN_COLLECTION = 0.005  # seconds of a garbage collection that does not count to its line
 _MAX_HOLD_PIECE = 0.5  # seconds of a hold that a killed process may lose
 _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
-_SWITCH_INTERVAL = 0.000005  # seconds: less than Python code takes between two calls
+# seconds: less than Python code takes between two calls, and more than a thread that waits for the
+# GIL needs to check for it, which would take the core from the thread that has the GIL
+_SWITCH_INTERVAL = 0.00002
+_WORK_SWITCH_INTERVAL = 0.0005  # while this thread works, which takes less
 _CROWDED_SWITCH_INTERVAL = 0.001  # while other threads compute, as each switch costs them time
 
 
@@ -79,7 +86,7 @@ class _GcTimer:
 def _long_pause(begun: float) -> float:
     """Return the seconds of a collection so far; 0 if short, as it then counts to its line."""
     took = clock_seconds() - begun if begun else 0.0
-    return took if took > STACK_SAMPLE_INTERVAL else 0.0
+    return took if took > _MIN_COLLECTION else 0.0
 
 
 class Watchdog(ForkSafeThread):
@@ -93,6 +100,7 @@ class Watchdog(ForkSafeThread):
         self.loop_depth = 0  # frames of the loop itself, below every task
         self.accounted_until = 0.0  # samples account for all time until then
         self.sample_due = 0.0  # when the next sample is planned
+        self.poll_pause = _POLL_INTERVAL  # before the next request for a heartbeat
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
@@ -144,10 +152,10 @@ class Watchdog(ForkSafeThread):
         return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
-        """Pause, then request a heartbeat. A hold counts from the request or its due time."""
+        """Pause, then request a heartbeat, and sample the stack until it comes."""
         self.reset()
-        self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
-        self._wait_noting_access(lambda: self.pausing.wait(_POLL_INTERVAL))
+        self.accounted_until = self.sample_due = clock_seconds() + self.poll_pause
+        self._wait_until(self.sample_due)
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
@@ -155,11 +163,14 @@ class Watchdog(ForkSafeThread):
             self.accounted_until = clock_seconds()
         self._plan_sample()
         self.loop.call_soon_threadsafe(self._send_heartbeat)
-        answered = False
+        answered = self._wait_for_heartbeat(clock_seconds() + _SHORT_TURN)
+        if not answered and self.hold is None:
+            self.loop_thread.read_waits()
         while not answered and self._is_watching():
-            answered = self._wait_for_heartbeat()
+            answered = self._wait_for_heartbeat(self.sample_due)
             if not answered:
                 self.sample_stack(file)
+        self.poll_pause = 0.0 if self.hold else _POLL_INTERVAL
         if self.hold:
             until = self.answered_at if answered else self.accounted_until
             self.finish_hold(file, self.hold, until)
@@ -169,19 +180,20 @@ class Watchdog(ForkSafeThread):
         jitter = random.uniform(0.6, 1.4)  # noqa: S311
         self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
 
-    def _wait_for_heartbeat(self) -> bool:
-        """Wait until a sample is due; return whether the heartbeat came before."""
-        answered = self._wait_noting_access(
-            lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds()))
-        )
+    def _wait_for_heartbeat(self, until: float) -> bool:
+        """Wait until a moment; return whether the heartbeat came before."""
+        answered = self._wait_until(until)
         # it may have come during the wait for the GIL
         return answered or self.heartbeat.acquire(blocking=False)
 
-    def _wait_noting_access(self, wait: Callable[[], bool]) -> bool:
+    def _wait_until(self, moment: float) -> bool:
+        """Wait, at most until a moment, for the heartbeat, and note how the GIL was got then."""
         waits, is_crowded = count_waits(), self.loop_thread.is_crowded
         interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
-        answered = wait()
+        answered = self.heartbeat.acquire(timeout=max(0.0, moment - clock_seconds()))
+        # else the loop's thread would take the GIL back at once, and again and again
+        sys.setswitchinterval(min(self.app_switch_interval, _WORK_SWITCH_INTERVAL))
         self.gil_access = classify_access(count_waits() - waits)
         return answered
 
@@ -207,15 +219,18 @@ class Watchdog(ForkSafeThread):
         own = own._replace(
             run_seconds=own.run_seconds * kept_share, sleep_seconds=own.sleep_seconds * kept_share
         )
-        if self.hold is None or self.hold.holder != holder:
-            if self.hold:
-                self._write_hold(file, self.hold, self.accounted_until)
+        if self.hold is None:
+            self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP, head=self.poll_pause / 2)
+        elif self.hold.holder != holder:
+            self._write_hold(file, self.hold, self.accounted_until)
             self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
+        else:
+            self.hold.add_head(self.accounted_until)
         hold = self.hold
         hold.gc_seconds += collected
         hold.samples.append(StackSample(gap - collected - own.run_seconds - own.sleep_seconds, []))
         hold.samples += split_sample(stack, self.gil_access, own)
-        if late - collected > 2 * STACK_SAMPLE_INTERVAL:
+        if late - collected > _MAX_LATENESS:
             hold.blind_seconds += late - collected
         self.accounted_until = now
         self._plan_sample()
@@ -225,12 +240,15 @@ class Watchdog(ForkSafeThread):
 
     def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """Close a hold: the rest counts as the last sample, for one sample interval at most."""
-        rest = until - self.accounted_until
+        if until < self.accounted_until:  # the last sample came when the hold was over
+            hold.cut(self.accounted_until - until)
+        rest = max(0.0, until - self.accounted_until)
         last = hold.samples[-1] if hold.samples else StackSample(0.0, [])
         collected = min(rest, self.gc_timer.take_gc_time())
         known = min(rest - collected, STACK_SAMPLE_INTERVAL)
         hold.gc_seconds += collected
         hold.samples += [last._replace(weight=known), StackSample(rest - collected - known, [])]
+        hold.add_head(until)
         self._write_hold(file, hold, until)
         self.hold = None
 
