@@ -39,7 +39,7 @@ class Activity:
 
     ping: float  # seconds, p90
     cores: float
-    work: Work  # tasks, borrowed threads, queued calls; empty where the app does not tell
+    work: Work  # tasks, borrowed threads, queued calls; empty where the app does not say
 
     def is_rest(self, idle: "Activity") -> bool:
         """Return whether this is rest, compared with the process before its first load."""
@@ -54,7 +54,7 @@ class Activity:
         return self.ping <= max(_PING_RATIO * idle.ping, idle.ping + _PING_SPARE)
 
     def is_done(self, idle: "Activity") -> bool:
-        """Return whether no work is left over, as far as the app tells."""
+        """Return whether no work is left over, as far as the app says."""
         pairs = zip(self.work, idle.work, strict=False)
         return all(now <= then + _SPARE_WORK for now, then in pairs)
 

@@ -40,7 +40,7 @@ _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 def reserve_address(app: AppUnderTest) -> tuple[str, int, contextlib.AbstractContextManager[Any]]:
     """Return the URL and port of the app, and what keeps the port free for it where we choose it.
 
-    A socket that is bound but does not listen leaves the port to the app, and to nobody else.
+    A socket that is bound but does not listen leaves the port to the app alone.
     """
     if app.url:
         parts = httpx.URL(app.url)
