@@ -37,7 +37,7 @@ from scenarios.runner.run_plan import pin_to_core
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
-MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
+MIN_ROUTE_SECONDS = 5.0  # seconds below which no route can be examined
 
 
 def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:

@@ -13,7 +13,7 @@ from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.system.child_process import STOP_TIMEOUT
 from scenarios.system.machine import app_cores, describe_machine, package_versions, pinned_cores
 
-ROUTE_SECONDS = 15.0  # seconds per route, a first estimate
+ROUTE_SECONDS = 10.0  # seconds per route, a first estimate
 SETUP_SECONDS = 10.0  # seconds until the first route: the app's start, its neighbours at rest
 _MIN_LEVEL_SECONDS = MIN_WARM_UP + MIN_WINDOW_SECONDS  # seconds per level, at least
 

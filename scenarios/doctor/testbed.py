@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import httpx
 import psutil
 
 from results.errors import AtonceError, ExitCode
@@ -60,7 +59,7 @@ _ENDURED_LEVELS = 10
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
 MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
-# Requests that no spool counts: alternatives, smoke test, smoke test of a fresh process; all twice
+# Requests that no spool counts: alternatives, smoke test, warm-up of a fresh process; with a margin
 SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
 _LOCUST_MARGIN = 300  # seconds after the end of all time that Locust ends even without its driver
 
@@ -165,7 +164,7 @@ class AppTestBed:
         """Start the app, ready to answer; a URL runs already."""
         self.process_count += 1
         name = f"app-{self.process_count}"
-        client = self.app_stack.enter_context(self.open_client())
+        client = self.app_stack.enter_context(open_http_client(self.url, self.app.trust, 30.0))
         ready_path = controls.readiness_path(self.app, self.secret)
         child = None if self.app.launch_mode == "url" else self._launch(name, ready_path)
         members = controls.list_processes(self.app, self.url, child)
@@ -223,7 +222,9 @@ class AppTestBed:
 
     def wait_until_idle(self, app_process: SupervisedProcess) -> None:
         """Wait for work after the start, like filling a cache; once if the app never idles."""
-        processes = [head := psutil.Process(app_process.pid), *controls.descendant_processes(head)]
+        children = app_process, self.locust and self.locust.process  # which starts beside it
+        heads = [psutil.Process(child.pid) for child in children if child]
+        processes = [*heads, *chain.from_iterable(map(controls.descendant_processes, heads))]
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
         while self.can_become_idle:
             self.raise_if_stopped()
@@ -252,10 +253,6 @@ class AppTestBed:
     def _note_unwatched(self) -> None:
         why = self.unwatched_reason
         _add_note(self.run, f"The watchdog could not sample the event loop: {why}.")
-
-    def open_client(self) -> httpx.Client:
-        """Return an HTTP client for the smoke test and other single requests."""
-        return open_http_client(self.url, self.app.trust, 30.0)
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
         """Return the requests that a route may still get: all attempts share one limit."""
@@ -326,7 +323,10 @@ class AppTestBed:
     def _run_job(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
     ) -> Job | None:
-        """Run a level once, on a process that is at rest if it is watched; return its job."""
+        """Run a level once, on a process that is at rest if it is watched.
+
+        Return its job, if what it measured may have been disturbed.
+        """
         is_watched, before = any(cell.watched for cell in cells), self.process_count
         process, check = self.use_app(at_rest=is_watched), self.raise_if_stopped
         if request and self.process_count != before:  # the levels before have warmed up another
@@ -346,18 +346,21 @@ class AppTestBed:
             if not self.endured_levels and self.fits_budget(QUIET_TIMEOUT + _LEVEL_SECONDS):
                 self.others.wait_for_quiet(check)
             job = self._create_job(session, cells, process.name, request)
-            if job.cells:
-                run_job(
-                    process.child,
-                    locust,
-                    job,
-                    lambda cell, _: self.report_step(steps.get(cell, cell)),
-                    log,
-                    check_and_sample,
-                )
-        if process.child and has_fallen_silent(self.run.path, job):
+            if not job.cells:
+                return None
+            run_job(
+                process.child,
+                locust,
+                job,
+                lambda cell, _: self.report_step(steps.get(cell, cell)),
+                log,
+                check_and_sample,
+            )
+        if not has_fallen_silent(self.run.path, job):
+            return job
+        if process.child:
             self.stop_app(stop_within=0.0)  # it would not come back to rest
-        return job if job.cells else None
+        return None
 
     def _own_cpu(self) -> float:
         """Return the CPU seconds so far of this process, the app and Locust."""

@@ -235,6 +235,81 @@ def test_odd_answers_are_said_and_a_failing_app_is_left_alone(tmp_path: Path) ->
     assert [home / "shop.py"] == [path for path in home.iterdir() if path.name != "__pycache__"]
 
 
+SLUGGISH = """
+    import asyncio, os, pathlib, time
+    from contextlib import asynccontextmanager
+    from fastapi import FastAPI
+
+    @asynccontextmanager
+    async def life(app):
+        with open(os.environ["STARTS"], "a") as file:
+            file.write("started\\n")
+        await asyncio.sleep(6)
+        yield
+        await asyncio.sleep(3600)
+
+    app = FastAPI(lifespan=life)
+
+    @app.get("/awaits")
+    async def awaits():
+        await asyncio.sleep(0.03)
+
+    @app.get("/threads")
+    def threads():
+        time.sleep(0.02)
+
+    @app.get("/answers")
+    async def answers():
+        return 1
+"""
+
+
+@pytest.mark.slow
+def test_an_app_slow_to_start_and_stop_serves_all_its_routes_in_one_process(
+    tmp_path: Path,
+) -> None:
+    """One start and one kill; nobody is left behind, and Locust is the same for all."""
+    home, starts, mark = written(tmp_path / "home", SLUGGISH), tmp_path / "starts", new_mark()
+    words = ["--env", f"STARTS={starts}", "--stop-within", "3s", "--out", str(tmp_path / "out")]
+    shown = examined(home, "shop:app", "--json", "-q", *words, **{MARK: mark})
+    summary = json.loads(shown.stdout)
+    (run,) = tmp_path.glob("out/*")
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert {route["route"] for route in summary["routes"]} == {
+        "GET /awaits",
+        "GET /threads",
+        "GET /answers",
+    }
+    assert [route["session"] for route in facts["routes"]] == ["route-01", "route-02", "route-03"]
+    assert {cell["on"] for cell in facts["plan"]["cells"]} == set(facts["sessions"])
+    assert starts.read_text().count("started") == len(facts["sessions"])
+    assert len(facts["sessions"]) == 1 or is_disturbed(summary)
+    assert any("still ran 3 s after SIGTERM" in note for note in facts["plan"]["notes"])
+    assert gone_within(mark) == []
+
+
+@pytest.mark.slow
+def test_a_forgotten_await_is_told_of_every_route_that_has_it(tmp_path: Path) -> None:
+    """Though one process serves them all, and its coroutine is forgotten at the same line."""
+    routes = """
+        from fastapi import Depends, FastAPI, HTTPException
+        app = FastAPI()
+        async def audit(): pass
+        def forgets():
+            audit()
+        @app.get("/first")
+        async def first(_=Depends(forgets)): return 1
+        @app.get("/fails")
+        async def fails(_=Depends(forgets)): raise HTTPException(500)
+        @app.get("/second")
+        async def second(_=Depends(forgets)): return 1
+    """
+    home = written(tmp_path / "home", routes)
+    shown = examined(home, "shop:app", "--json", "-q", "--out", str(tmp_path / "out"))
+    verdicts = {it["route"]: it["verdict"] for it in json.loads(shown.stdout)["routes"]}
+    assert verdicts == dict.fromkeys(("GET /first", "GET /fails", "GET /second"), "wrong-answer")
+
+
 @pytest.mark.slow
 def test_an_app_that_dies_under_load_ends_the_examination(tmp_path: Path) -> None:
     """Exit 4, and what was measured is reported."""

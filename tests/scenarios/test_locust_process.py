@@ -19,8 +19,9 @@ from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.generator.job import Job
 from scenarios.runner import locust_process
+from scenarios.runner.locust_process import LocustProcess
 from scenarios.runner.run_plan import locust_command, locust_env
-from scenarios.runner.supervise import supervise_locust
+from scenarios.runner.supervise import run_job, supervise_locust
 from scenarios.system.child_process import supervised_process
 from scenarios.system.interrupt import StopRequest
 from scenarios.system.private_log import RunLog
@@ -114,6 +115,31 @@ def test_a_locust_that_does_not_go_on_is_given_up(
         )
     assert trouble.value.code is ExitCode.UNTRUSTED
     assert words in trouble.value.sentence
+
+
+ECHO = """
+import json, sys
+for line in iter(sys.stdin.readline, ""):
+    worker = json.loads(line)["worker"]
+    print("@atonce", json.dumps(["connect", worker]), flush=True)
+    print("@atonce", json.dumps(["rest", ""]), flush=True)
+"""
+
+
+def test_one_locust_does_job_after_job_and_ends_when_there_are_no_more(tmp_path: Path) -> None:
+    """It rests in between for as long as it takes to decide what is next."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    log, steps = RunLog.from_here(tmp_path / "log.txt"), list[str]()
+    with supervised_process(
+        [sys.executable, "-c", ECHO], folder=tmp_path, env=os.environ, core=None, **pipes
+    ) as process:
+        locust = LocustProcess(process)
+        for worker in ("route-01-1", "route-01-2"):
+            job = replace(script(tmp_path), worker=worker)
+            run_job(None, locust, job, lambda cell, _: steps.append(cell), log, lambda: None)
+            assert (steps[-1], process.poll()) == (worker, None)
+        run_job(None, locust, None, lambda *_: None, log, lambda: None)
+        assert process.poll() == 0
 
 
 def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None:

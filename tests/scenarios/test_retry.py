@@ -371,3 +371,42 @@ def test_silence_is_read_from_a_levels_own_marks(tmp_path: Path) -> None:
         write(tmp_path / "load" / f"{worker}.jsonl", lines)
     jobs = [Job(tmp_path, f"route-01-{number}", 1, (cell,)) for number in (1, 2, 3)]
     assert [has_fallen_silent(tmp_path, job) for job in jobs] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("mark", "failure", "left"),
+    [("close", None, "app-1"), ("silent", None, None), ("close", "no GIL", "app-1")],
+)
+def test_a_silent_process_is_killed_at_once_and_an_unwatched_level_is_not_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mark: str,
+    failure: str | None,
+    left: str | None,
+) -> None:
+    """Neither is run again; the cell names the process that answered."""
+    testbed, waited = made_testbed(tmp_path), list[float]()
+    testbed.run.info.plan.cells = []
+    testbed.endured_levels = 9
+    child: Any = SimpleNamespace(stop=waited.append, was_killed=False)
+    watched = contextlib.nullcontext(failure)
+    process: Any = SimpleNamespace(
+        name="app-1", child=child, is_alive=True, watched=lambda _: watched
+    )
+    process.wait_for_rest = lambda *_: True
+    testbed.app_process = process
+    testbed.app = SimpleNamespace(redact=str, trust=None)  # type: ignore[assignment]
+    testbed.options = SimpleNamespace(seed=1, budget=60.0)  # type: ignore[assignment]
+    monkeypatch.setattr(testbed, "start_locust", lambda: None)
+
+    def run_job(_app: Any, _locust: Any, job: Job, *_: Any) -> None:
+        (tmp_path / "load").mkdir()
+        (cell,) = job.cells
+        write(tmp_path / "load" / f"{job.worker}.jsonl", [["mark", cell.name, mark, 1.0, 8, 0.0]])
+
+    monkeypatch.setattr(testbed_module, "run_job", run_job)
+    testbed.run_level("idle", (bedside(0.1).watchdog_cell(0.1),))
+    assert [cell.on for cell in testbed.run.info.plan.cells] == ["app-1"] * (not failure)
+    assert (testbed.app_process and testbed.app_process.name) == left
+    assert waited == [0.0] * (left is None)
+    assert testbed.unwatched_reason == failure

@@ -805,7 +805,7 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
         select_route_requests(shop().openapi(), None, RouteSelection(), check)
 
 
-@pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("20s", 1)])
+@pytest.mark.parametrize(("budget", "few"), [("60s", 5), ("25s", 1)])
 def test_what_fits_the_budget_is_said_before(
     monkeypatch: pytest.MonkeyPatch, budget: str, few: int
 ) -> None:
@@ -830,14 +830,14 @@ def test_what_fits_the_budget_is_said_before(
     ]
     assert set(late) == {request.path for request in turn[few:]}
     sentence = (
-        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each. "
+        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 10 s each. "
         "Routes that gates or --route name come first, then the app's order. "
         f"{turn[few].route} and later routes run only if there is time. To change this: "
         "--budget, --only, --exclude."
     )
     assert sentence in lines
     plenty = commands.parse_options(replace(flags, gate=None, budget="1h"))
-    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
+    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 10.0) == ([], "")
 
 
 @pytest.mark.parametrize(

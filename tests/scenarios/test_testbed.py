@@ -36,7 +36,7 @@ def waited(
     testbed = AppTestBed.__new__(AppTestBed)
     testbed.options = cast("Any", SimpleNamespace(budget=budget))
     testbed.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
-    testbed.can_become_idle, testbed.started_at = True, 0.0
+    testbed.can_become_idle, testbed.started_at, testbed.locust = True, 0.0, None
     testbed.wait_until_idle(cast("Any", SimpleNamespace(pid=os.getpid())))
     return testbed, now
 

@@ -155,10 +155,10 @@ def order_of(**words: Any) -> DoctorSettings:
 
 def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:
     """Before the app is started."""
-    with pytest.raises(AtonceError, match=r"--budget 5s: too short .* --budget 20s") as trouble:
+    with pytest.raises(AtonceError, match=r"--budget 5s: too short .* --budget 15s") as trouble:
         order_of(budget="5s")
     assert trouble.value.code is ExitCode.USAGE
-    assert order_of(budget="20s").budget == 20.0
+    assert order_of(budget="15s").budget == 15.0
 
 
 def test_requests_that_will_not_do_are_said_beforehand() -> None:
