@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.verdicts.model import Remedy
-from results.formatting import format_seconds
+from results.formatting import format_count, format_seconds
 from results.judgement.culprit import Culprit
 from results.judgement.model import RouteEvidence, RuleResult
 from results.judgement.predicates import is_async_unharmed, is_core_full
@@ -14,6 +14,7 @@ from results.unloaded import served_at_once
 from results.verdicts import LOOP_VERDICTS, WORST_FIRST, Verdict
 
 NO_LIMIT_VERDICTS = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
+_NOTABLE_BLIND_SHARE = 0.3  # share of a window without a look that is worth a sentence
 _RARE_HOLDS = 0.8  # holds per request below which a route does not always hold the loop
 # seconds of a first request, and times a later one, that are worth a sentence
 _SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
@@ -116,7 +117,7 @@ class Diagnosis:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing of the route and no part of the verdict."""
-        return tuple(self.evidence.entry.notes)
+        return (*self.evidence.entry.notes, *_blind_note(self.evidence))
 
     @property
     def confidence(self) -> str:  # noqa: PLR0911 - one for each reason
@@ -162,6 +163,18 @@ def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
         return WORST_FIRST.index(finding.verdict), finding.route.served_at_once or 0.0
 
     return sorted(findings, key=rank, reverse=True)
+
+
+def _blind_note(evidence: RouteEvidence) -> Iterator[str]:
+    """Yield for how long the agent's thread could not look, where that counts."""
+    level = max(evidence.levels.values(), key=lambda x: x.server_stats.blind, default=None)
+    if level and level.server_stats.blind >= _NOTABLE_BLIND_SHARE * level.seconds:
+        blind, seconds = format_seconds(level.server_stats.blind), format_seconds(level.seconds)
+        yield (
+            f"With {format_count(level.users, 'user')} nothing inside the app could look at its"
+            f" queues for {blind} of {seconds}, as C code kept the GIL: CPU and neighbours were"
+            " read from outside."
+        )
 
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:

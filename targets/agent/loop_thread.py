@@ -116,7 +116,7 @@ class LoopThread:
     def read_waits(self) -> bool:
         """Count its waits for events and for a core; return whether it runs, or waits for a core.
 
-        Only the waits since the last call tell what it did in the time of a sample.
+        What it did in the time of a sample follows from the waits since the last call.
         """
         if not self.stat_files:
             return False

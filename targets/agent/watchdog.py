@@ -1,6 +1,6 @@
 """Finds out when a stack holds the event loop, and which: a thread waits for the loop's heartbeats.
 
-It requests one 3 ms after the last came. If none comes within 2.5 ms, it samples the stack of the
+It requests one 2 ms after the last came. If none comes within 2.5 ms, it samples the stack of the
 loop's thread, and again every 2.5 ms. A sample stands for the time since the last. A hold began at
 some moment of the pause before the request: in the mean in its middle. After a hold there is no
 pause, as the next hold may follow at once. To sample it needs the GIL: C code that keeps the GIL
@@ -45,7 +45,7 @@ from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
-_POLL_INTERVAL = 0.003  # seconds between a heartbeat and the next request for one
+_POLL_INTERVAL = 0.002  # seconds between a heartbeat and the next request for one
 _SHORT_TURN = 0.001  # seconds that a heartbeat may take without anything to look for
 _MIN_HOLD_SECONDS = 0.004  # it writes no shorter hold
 _MAX_LATENESS = 0.010  # seconds that a sample may be late by chance; a later one was blind

@@ -592,12 +592,12 @@ def test_what_is_in_progress_is_said(house: House) -> None:
         leave, executor, loop = threading.Event(), ThreadPoolExecutor(1), asyncio.get_running_loop()
         loop.set_default_executor(executor)
         before = await ask(app)
-        kept = asyncio.ensure_future(anyio.to_thread.run_sync(leave.wait, 60))
+        in_thread = asyncio.ensure_future(anyio.to_thread.run_sync(leave.wait, 60))
         calls = [loop.run_in_executor(None, leave.wait, 60) for _ in range(3)]
         await asyncio.sleep(0.05)
         during = await ask(app)
         leave.set()
-        await asyncio.gather(kept, *calls)
+        await asyncio.gather(in_thread, *calls)
         return [before, during, await ask(app)]
 
     before, during, after = run(live(house.lodge(SHOP)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,17 @@ def test_the_ways_to_compute_have_verdicts_of_their_own(
     route = compute_metrics(load_run(write(tmp_path, world))).find_route(variant)
     assert route is not None
     assert decide_verdict(route, TrustLevel.TRUSTED) is verdict
+
+
+def test_the_loop_threads_own_cpu_decides_before_the_neighbour(tmp_path: Path) -> None:
+    """The neighbour of threads that compute may wait as long as that of a held loop."""
+    variant = "broken-async cpu"
+    world = World(plan=plan_for_claims({"neighbours/", f"crowd/{variant}/"}), truths=SHOWN)
+    route = compute_metrics(load_run(write(tmp_path, world))).find_route(variant)
+    assert route is not None
+    for loop_cpu, verdict in ((0.9, Verdict.LOOP_BUSY), (0.1, Verdict.GIL_BOUND)):
+        levels = tuple(replace(level, loop_cpu=loop_cpu) for level in route.levels)
+        assert decide_verdict(replace(route, levels=levels), TrustLevel.TRUSTED) is verdict
 
 
 @pytest.mark.parametrize(
