@@ -26,7 +26,7 @@ _FREQUENT_HOLDS = 5
 
 
 def is_unloaded_open(evidence: RouteEvidence) -> bool:
-    """Return whether the unloaded latency is not known well enough, and a lone user may tell."""
+    """Return whether the unloaded latency is not known well enough, and may be asked for again."""
     return not evidence.unloaded.is_precise and evidence.lone_tries < _MAX_LONE_TRIES
 
 

@@ -46,7 +46,7 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
     advice = "more time for this route: --only, --budget 10m"
     unknown = RuleResult(Verdict.UNKNOWN, unexplained, advice)
     result = next((result for rule in _RULES if (result := rule(evidence))), unknown)
-    if result.needs is None and result.verdict not in LOOP_VERDICTS:
+    if result.needs is None and result.verdict not in (*LOOP_VERDICTS, Verdict.DEADLOCK):
         if loop_rules.should_watch_longer(evidence):
             return replace(result, needs=Measurement.WATCH)
         if _is_figure_open(evidence, result):
