@@ -23,7 +23,7 @@ from tests.support.evidence_factory import (
     silent,
 )
 
-HELD = LoopHolds(1.0, 0.0, (LINE,))
+HOLDER_SEEN = LoopHolds(1.0, 0.0, (LINE,))
 CRASHED = RouteRecord(route=ROUTE, unmeasured="the app crashed")
 
 
@@ -38,9 +38,9 @@ VAGUE = UnloadedLatency(0.1, 0.05, 0.15, 0.15)
 # what misses last, of what is asked; the truth's verdict
 TRUTHS: list[tuple[str, Verdict, Measurement, SimulatedRoute]] = [
     ("holds it and waits", Verdict.LOOP_BLOCKED, Measurement.WATCH,
-     simulate(0.1, look(8, 9.9, loop=0.78), holds=HELD)),
+     simulate(0.1, look(8, 9.9, loop=0.78), holds=HOLDER_SEEN)),
     ("holds it and computes", Verdict.LOOP_BUSY, Measurement.WATCH,
-     simulate(0.03, COMPUTES, half=0.045, holds=HELD)),
+     simulate(0.03, COMPUTES, half=0.045, holds=HOLDER_SEEN)),
     ("fills the core", Verdict.CPU_BOUND, Measurement.HALF, simulate(0.03, COMPUTES, half=0.018)),
     ("computes in threads", Verdict.GIL_BOUND, Measurement.FEW,
      simulate(0.03, look(8, 33, cpu=1.0, loop=0.05, loop_cpu=0.02))),
@@ -58,7 +58,7 @@ TRUTHS: list[tuple[str, Verdict, Measurement, SimulatedRoute]] = [
      simulate(0.1, look(8, 80), look(64, 620), unloaded=(VAGUE, exact(0.1)))),
     ("holds it now and then", Verdict.LOOP_BLOCKED, Measurement.WATCH,
      simulate(0.1, replace(look(8, 80), neighbours=neighbours(0.002, 0.06)), look(64, 620),
-              holds=HELD)),
+              holds=HOLDER_SEEN)),
 ]  # fmt: skip
 MISSING = ("is missing", "was not measured", "there was no time to see")
 IDS = [row[0] for row in TRUTHS]
@@ -103,6 +103,7 @@ def test_where_the_budget_ends_the_verdict_says_what_was_missing(
         assert result.verdict in {verdict, Verdict.SCALES}
 
 
+PAUSED = replace(look(8, 80), neighbours=neighbours(0.002, longest=0.06))
 AT_REST = {"loop_holds": None, "watched_seconds": 0.0}
 DEAF = silent(8, loop=2.0)  # the neighbours are silent, too
 SILENCE = [
@@ -110,7 +111,7 @@ SILENCE = [
      "with 8 users it stopped answering altogether: 8 requests waited in vain",
      exam(0.1, DEAF, **AT_REST)),
     ("all are silent, and the line is known", Verdict.LOOP_BLOCKED, None, "stopped answering",
-     exam(0.1, DEAF, loop_holds=HELD)),
+     exam(0.1, DEAF, loop_holds=HOLDER_SEEN)),
     ("all are silent, and nothing holds the loop", Verdict.UNKNOWN, None,
      "the watchdog saw nothing hold the loop", exam(0.1, DEAF, loop_holds=NOBODY)),
     ("all are silent, and nobody can watch", Verdict.LOOP_BLOCKED, None, "stopped answering",
@@ -118,6 +119,8 @@ SILENCE = [
     ("the loop is free", Verdict.DEADLOCK, None,
      "64 requests waited in vain, while the loop still answered, 40 of AnyIO's threads were taken",
      exam(0.1, look(8, 80), silent(64, threads=40.0), **AT_REST)),
+    ("the loop is free, though it paused before", Verdict.DEADLOCK, None, "the loop still answered",
+     exam(0.1, PAUSED, silent(64), **AT_REST)),
     ("the few already, and the loop is free", Verdict.DEADLOCK, None, "with 8 users",
      exam(0.1, silent(8), **AT_REST)),
     ("it computes", Verdict.UNKNOWN, None, "none of the known mechanisms",
@@ -143,7 +146,7 @@ def test_who_is_silent_decides_what_silence_means(
 
 def test_a_silent_route_that_computes_can_be_asked_at_half() -> None:
     """No rate is known: half of nothing is no load."""
-    truth = simulate(0.1, silent(8, loop=2.0, cpu=1.0, loop_cpu=1.0), half=0.3, holds=HELD)
+    truth = simulate(0.1, silent(8, loop=2.0, cpu=1.0, loop_cpu=1.0), half=0.3, holds=HOLDER_SEEN)
     truth.examine()
     assert evaluate_rules(truth.observe()).verdict in {Verdict.LOOP_BUSY, Verdict.UNKNOWN}
 
@@ -238,13 +241,10 @@ def test_a_lone_user_is_asked_for_longer_where_the_figure_is_open(
     unloaded: UnloadedLatency, levels: tuple[LevelEvidence, ...], extra: list[str]
 ) -> None:
     """Where it is known to within 15 %, or reaches the number of users, nothing more; twice."""
-    truth = simulate(0.1, *levels, unloaded=(unloaded,), holds=HELD)
+    truth = simulate(0.1, *levels, unloaded=(unloaded,), holds=HOLDER_SEEN)
     first = ["1", *(str(level.users) for level in levels)]
     assert [*first, *extra] == truth.examine()
     assert evaluate_rules(truth.observe()).needs is None
-
-
-PAUSED = replace(look(8, 80), neighbours=neighbours(0.002, longest=0.06))
 
 
 def test_what_comes_seldom_is_watched_for_eight_seconds() -> None:
