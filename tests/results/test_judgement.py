@@ -11,11 +11,13 @@ from results.judgement.rules import evaluate_rules
 from results.run_info import RouteRecord
 from results.unloaded import UnloadedLatency
 from results.verdicts import Verdict
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from tests.support.evidence_factory import (
     LINE,
     NOBODY,
     ROUTE,
     SimulatedRoute,
+    bedside,
     exact,
     exam,
     look,
@@ -104,25 +106,48 @@ def test_where_the_budget_ends_the_verdict_says_what_was_missing(
 
 
 PAUSED = replace(look(8, 80), neighbours=neighbours(0.002, longest=0.06))
-AT_REST = {"loop_holds": None, "watched_seconds": 0.0}
+UNSEEN: dict[str, Any] = {"loop_holds": None, "watched_seconds": 0.0}
+IN_VAIN = [
+    (Measurement.LONE, 1, replace(exam(0.1), levels={})),
+    (Measurement.FEW, 1, exam(0.1)),
+    (Measurement.MANY, 1, exam(0.1, look(8, 80))),
+    (Measurement.HALF, 1, exam(0.03, COMPUTES)),
+    (Measurement.MIDDLE, 1, exam(0.1, look(8, 80), look(64, 100))),
+    (Measurement.LONGER_LONE, 2, exam(0.1, look(8, 60), look(64, 60, executor_waiting=58.0),
+                                      unloaded=VAGUE)),
+    (Measurement.WATCH, 4, exam(0.1, look(8, 9.9, loop=0.78), **UNSEEN)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("need", "times", "seen"), IN_VAIN, ids=[row[0] for row in IN_VAIN])
+def test_what_shows_nothing_is_not_asked_for_again_and_again(
+    need: Measurement, times: int, seen: RouteEvidence
+) -> None:
+    """A level may end before its window, whatever is tried: each of its tries has its own name."""
+    assert evaluate_rules(seen).needs is need
+    plan = AdaptivePlan(lambda: seen, bedside(0.1), (), lambda *_: True)
+    names = [cell.name for cells in plan.levels() for cell in cells]
+    assert len(names) == len(set(names)) == times
+
+
 DEAF = silent(8, loop=2.0)  # the neighbours are silent, too
 SILENCE = [
     ("all are silent", Verdict.LOOP_BLOCKED, Measurement.WATCH,
      "with 8 users it stopped answering altogether: 8 requests waited in vain",
-     exam(0.1, DEAF, **AT_REST)),
+     exam(0.1, DEAF, **UNSEEN)),
     ("all are silent, and the line is known", Verdict.LOOP_BLOCKED, None, "stopped answering",
      exam(0.1, DEAF, loop_holds=HOLDER_SEEN)),
     ("all are silent, and nothing holds the loop", Verdict.UNKNOWN, None,
      "the watchdog saw nothing hold the loop", exam(0.1, DEAF, loop_holds=NOBODY)),
     ("all are silent, and nobody can watch", Verdict.LOOP_BLOCKED, None, "stopped answering",
-     exam(0.1, DEAF, has_agent=False, **AT_REST)),
+     exam(0.1, DEAF, has_agent=False, **UNSEEN)),
     ("the loop is free", Verdict.DEADLOCK, None,
      "64 requests waited in vain, while the loop still answered, 40 of AnyIO's threads were taken",
-     exam(0.1, look(8, 80), silent(64, threads=40.0), **AT_REST)),
+     exam(0.1, look(8, 80), silent(64, threads=40.0), **UNSEEN)),
     ("the loop is free, though it paused before", Verdict.DEADLOCK, None, "the loop still answered",
-     exam(0.1, PAUSED, silent(64), **AT_REST)),
+     exam(0.1, PAUSED, silent(64), **UNSEEN)),
     ("the few already, and the loop is free", Verdict.DEADLOCK, None, "with 8 users",
-     exam(0.1, silent(8), **AT_REST)),
+     exam(0.1, silent(8), **UNSEEN)),
     ("it computes", Verdict.UNKNOWN, None, "none of the known mechanisms",
      exam(0.1, look(8, 80), silent(64, cpu=1.0))),
     ("it computes on the loop", Verdict.UNKNOWN, Measurement.HALF, "half of the load",
