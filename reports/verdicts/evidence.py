@@ -109,7 +109,7 @@ def gather_route(
 
 
 def lesson_evidence(route: RouteMetrics) -> RouteEvidence:
-    """Return what a lesson shows of a route; no levels where none tells it from a held loop."""
+    """Return what a lesson shows of a route; no levels if they cannot show a held loop."""
     top, neighbour = route.top_level, route.neighbours.get("async")
     is_shown = route.unloaded and neighbour and neighbour.slowdown is not None
     levels = route.median_levels if is_shown else ()

@@ -134,7 +134,9 @@ def match_unconfirmed_plateau(evidence: RouteEvidence) -> RuleResult | None:
     is_asked = any(few.users < users < top.users for users in evidence.levels)
     if is_asked or top.unanswered or not _has_room(evidence, few):
         return None
-    need = Measurement.MIDDLE
+    # the unloaded latency says which level lies in between
+    is_vague = predicates.is_unloaded_open(evidence)
+    need = Measurement.LONGER_LONE if is_vague else Measurement.MIDDLE
     reason = f"with {few.users} users it had room, with {top.users} it queues: {need} is missing"
     return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
 

@@ -16,12 +16,18 @@ MIN_QUEUE = 1.0  # calls that wait, on average
 MAJORITY = 0.5  # share of the CPU used, or of a time
 _MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
 _MIN_THREAD_SHARE = 0.2  # of the unloaded time: fewer busy threads than that were missed, not idle
+_MAX_LONE_TRIES = 3  # levels of a lone user
 _LONG = thresholds.LONG_HOLD_SECONDS
 # seconds of watching, in all, after which a seldom hold was not met
 _SELDOM_WATCH, _SHORT_WATCH = 8.0, 1.4
 _CHANCE_MARGIN = 1.05  # times what chance could hide
 # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 _FREQUENT_HOLDS = 5
+
+
+def is_unloaded_open(evidence: RouteEvidence) -> bool:
+    """Return whether the unloaded latency is not known well enough, and may be asked for again."""
+    return not evidence.unloaded.is_precise and evidence.lone_tries < _MAX_LONE_TRIES
 
 
 def foreign_hold_share(evidence: RouteEvidence) -> float:

@@ -18,14 +18,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from results.formatting import format_count
-from results.judgement import capacity_rules, loop_rules
+from results.judgement import capacity_rules, loop_rules, predicates
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
 from results.judgement.predicates import WRONG_SHARE
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, Verdict
 
 _REFUSALS = ("status 429", "status 503")
 _ODD_SHARE = 0.1  # of the answers under load that differ from a lone user's
-MAX_LONE_TRIES = 3  # levels of a lone user
 # whose figure rests on the mean of a lone user, or which that may decide
 _WITH_FIGURE = (*POOL_VERDICTS, Verdict.SCALES, Verdict.UNKNOWN)
 
@@ -47,7 +46,7 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
     advice = "more time for this route: --only, --budget 10m"
     unknown = RuleResult(Verdict.UNKNOWN, unexplained, advice)
     result = next((result for rule in _RULES if (result := rule(evidence))), unknown)
-    if result.needs is None and result.verdict not in LOOP_VERDICTS:
+    if result.needs is None and result.verdict not in (*LOOP_VERDICTS, Verdict.DEADLOCK):
         if loop_rules.should_watch_longer(evidence):
             return replace(result, needs=Measurement.WATCH)
         if _is_figure_open(evidence, result):
@@ -64,8 +63,8 @@ def _is_figure_open(evidence: RouteEvidence, result: RuleResult) -> bool:
     if result.verdict not in _WITH_FIGURE or not top:
         return False
     reaches_users = top.rate * (unloaded.high + top.think_time) >= top.users
-    is_known = unloaded.is_precise or (result.is_lower_bound and reaches_users)
-    return not is_known and evidence.lone_tries < MAX_LONE_TRIES
+    is_bound = result.is_lower_bound and reaches_users
+    return not is_bound and predicates.is_unloaded_open(evidence)
 
 
 def _match_wrong_answers(evidence: RouteEvidence) -> RuleResult | None:

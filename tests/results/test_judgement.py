@@ -11,11 +11,13 @@ from results.judgement.rules import evaluate_rules
 from results.run_info import RouteRecord
 from results.unloaded import UnloadedLatency
 from results.verdicts import Verdict
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from tests.support.evidence_factory import (
     LINE,
     NOBODY,
     ROUTE,
     SimulatedRoute,
+    bedside,
     exact,
     exam,
     look,
@@ -23,7 +25,7 @@ from tests.support.evidence_factory import (
     silent,
 )
 
-HELD = LoopHolds(1.0, 0.0, (LINE,))
+HOLDER_SEEN = LoopHolds(1.0, 0.0, (LINE,))
 CRASHED = RouteRecord(route=ROUTE, unmeasured="the app crashed")
 
 
@@ -38,9 +40,9 @@ VAGUE = UnloadedLatency(0.1, 0.05, 0.15, 0.15)
 # what misses last, of what is asked; the truth's verdict
 TRUTHS: list[tuple[str, Verdict, Measurement, SimulatedRoute]] = [
     ("holds it and waits", Verdict.LOOP_BLOCKED, Measurement.WATCH,
-     simulate(0.1, look(8, 9.9, loop=0.78), holds=HELD)),
+     simulate(0.1, look(8, 9.9, loop=0.78), holds=HOLDER_SEEN)),
     ("holds it and computes", Verdict.LOOP_BUSY, Measurement.WATCH,
-     simulate(0.03, COMPUTES, half=0.045, holds=HELD)),
+     simulate(0.03, COMPUTES, half=0.045, holds=HOLDER_SEEN)),
     ("fills the core", Verdict.CPU_BOUND, Measurement.HALF, simulate(0.03, COMPUTES, half=0.018)),
     ("computes in threads", Verdict.GIL_BOUND, Measurement.FEW,
      simulate(0.03, look(8, 33, cpu=1.0, loop=0.05, loop_cpu=0.02))),
@@ -58,7 +60,7 @@ TRUTHS: list[tuple[str, Verdict, Measurement, SimulatedRoute]] = [
      simulate(0.1, look(8, 80), look(64, 620), unloaded=(VAGUE, exact(0.1)))),
     ("holds it now and then", Verdict.LOOP_BLOCKED, Measurement.WATCH,
      simulate(0.1, replace(look(8, 80), neighbours=neighbours(0.002, 0.06)), look(64, 620),
-              holds=HELD)),
+              holds=HOLDER_SEEN)),
 ]  # fmt: skip
 MISSING = ("is missing", "was not measured", "there was no time to see")
 IDS = [row[0] for row in TRUTHS]
@@ -103,23 +105,49 @@ def test_where_the_budget_ends_the_verdict_says_what_was_missing(
         assert result.verdict in {verdict, Verdict.SCALES}
 
 
-AT_REST = {"loop_holds": None, "watched_seconds": 0.0}
+PAUSED = replace(look(8, 80), neighbours=neighbours(0.002, longest=0.06))
+UNSEEN: dict[str, Any] = {"loop_holds": None, "watched_seconds": 0.0}
+IN_VAIN = [
+    (Measurement.LONE, 1, replace(exam(0.1), levels={})),
+    (Measurement.FEW, 1, exam(0.1)),
+    (Measurement.MANY, 1, exam(0.1, look(8, 80))),
+    (Measurement.HALF, 1, exam(0.03, COMPUTES)),
+    (Measurement.MIDDLE, 1, exam(0.1, look(8, 80), look(64, 100))),
+    (Measurement.LONGER_LONE, 2, exam(0.1, look(8, 60), look(64, 60, executor_waiting=58.0),
+                                      unloaded=VAGUE)),
+    (Measurement.WATCH, 4, exam(0.1, look(8, 9.9, loop=0.78), **UNSEEN)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("need", "times", "seen"), IN_VAIN, ids=[row[0] for row in IN_VAIN])
+def test_what_shows_nothing_is_not_asked_for_again_and_again(
+    need: Measurement, times: int, seen: RouteEvidence
+) -> None:
+    """A level may end before its window, whatever is tried: each of its tries has its own name."""
+    assert evaluate_rules(seen).needs is need
+    plan = AdaptivePlan(lambda: seen, bedside(0.1), (), lambda *_: True)
+    names = [cell.name for cells in plan.levels() for cell in cells]
+    assert len(names) == len(set(names)) == times
+
+
 DEAF = silent(8, loop=2.0)  # the neighbours are silent, too
 SILENCE = [
     ("all are silent", Verdict.LOOP_BLOCKED, Measurement.WATCH,
      "with 8 users it stopped answering altogether: 8 requests waited in vain",
-     exam(0.1, DEAF, **AT_REST)),
+     exam(0.1, DEAF, **UNSEEN)),
     ("all are silent, and the line is known", Verdict.LOOP_BLOCKED, None, "stopped answering",
-     exam(0.1, DEAF, loop_holds=HELD)),
+     exam(0.1, DEAF, loop_holds=HOLDER_SEEN)),
     ("all are silent, and nothing holds the loop", Verdict.UNKNOWN, None,
      "the watchdog saw nothing hold the loop", exam(0.1, DEAF, loop_holds=NOBODY)),
     ("all are silent, and nobody can watch", Verdict.LOOP_BLOCKED, None, "stopped answering",
-     exam(0.1, DEAF, has_agent=False, **AT_REST)),
+     exam(0.1, DEAF, has_agent=False, **UNSEEN)),
     ("the loop is free", Verdict.DEADLOCK, None,
      "64 requests waited in vain, while the loop still answered, 40 of AnyIO's threads were taken",
-     exam(0.1, look(8, 80), silent(64, threads=40.0), **AT_REST)),
+     exam(0.1, look(8, 80), silent(64, threads=40.0), **UNSEEN)),
+    ("the loop is free, though it paused before", Verdict.DEADLOCK, None, "the loop still answered",
+     exam(0.1, PAUSED, silent(64), **UNSEEN)),
     ("the few already, and the loop is free", Verdict.DEADLOCK, None, "with 8 users",
-     exam(0.1, silent(8), **AT_REST)),
+     exam(0.1, silent(8), **UNSEEN)),
     ("it computes", Verdict.UNKNOWN, None, "none of the known mechanisms",
      exam(0.1, look(8, 80), silent(64, cpu=1.0))),
     ("it computes on the loop", Verdict.UNKNOWN, Measurement.HALF, "half of the load",
@@ -143,7 +171,7 @@ def test_who_is_silent_decides_what_silence_means(
 
 def test_a_silent_route_that_computes_can_be_asked_at_half() -> None:
     """No rate is known: half of nothing is no load."""
-    truth = simulate(0.1, silent(8, loop=2.0, cpu=1.0, loop_cpu=1.0), half=0.3, holds=HELD)
+    truth = simulate(0.1, silent(8, loop=2.0, cpu=1.0, loop_cpu=1.0), half=0.3, holds=HOLDER_SEEN)
     truth.examine()
     assert evaluate_rules(truth.observe()).verdict in {Verdict.LOOP_BUSY, Verdict.UNKNOWN}
 
@@ -238,13 +266,10 @@ def test_a_lone_user_is_asked_for_longer_where_the_figure_is_open(
     unloaded: UnloadedLatency, levels: tuple[LevelEvidence, ...], extra: list[str]
 ) -> None:
     """Where it is known to within 15 %, or reaches the number of users, nothing more; twice."""
-    truth = simulate(0.1, *levels, unloaded=(unloaded,), holds=HELD)
+    truth = simulate(0.1, *levels, unloaded=(unloaded,), holds=HOLDER_SEEN)
     first = ["1", *(str(level.users) for level in levels)]
     assert [*first, *extra] == truth.examine()
     assert evaluate_rules(truth.observe()).needs is None
-
-
-PAUSED = replace(look(8, 80), neighbours=neighbours(0.002, longest=0.06))
 
 
 def test_what_comes_seldom_is_watched_for_eight_seconds() -> None:

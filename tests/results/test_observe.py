@@ -170,3 +170,27 @@ def test_what_is_still_waited_for_is_a_lower_bound_in_both(tmp_path: Path) -> No
     assert (few.is_silent, few.rate, few.latencies) == (True, 0.0, ())
     assert few.unanswered == few.sent > FEW_USERS
     assert few.mean >= 0.08
+
+
+@pytest.mark.parametrize(
+    ("change", "is_odd"),
+    [
+        ({"size": 0}, True),
+        ({"status": 204}, True),
+        ({"size": 29}, True),  # of 14 alone
+        ({"size": 28}, False),
+        ({"size": 7}, False),
+        ({"size": 6}, True),
+    ],
+)
+def test_answers_unlike_a_lone_users_are_counted(
+    tmp_path: Path, change: dict[str, int], *, is_odd: bool
+) -> None:
+    """Another status, empty or not, or a size outside half to twice the lone ones."""
+    examination = prepare(tmp_path, THREADS, 1)
+    plan = planner(THREADS, examination.dice)
+    examination.play(plan.single_user_cell())
+    examination.play(plan.few_users_cell(), lambda _, done: edited(**change)(done))
+    few = examination.observe().levels[FEW_USERS]
+    assert few.odd_answers == (len(few.latencies) if is_odd else 0)
+    assert few.latencies

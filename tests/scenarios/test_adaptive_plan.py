@@ -24,7 +24,7 @@ from tests.support.evidence_factory import (
     timed,
 )
 
-HELD = LoopHolds(1.0, 0.0, (LINE,))
+HOLDER_SEEN = LoopHolds(1.0, 0.0, (LINE,))
 
 
 def route(service: float, *levels: LevelEvidence, **more: Any) -> SimulatedRoute:
@@ -38,10 +38,10 @@ CASES = [
      route(0.1, look(8, 80), replace(look(64, 150), unanswered=9))),
     ("awaits", Verdict.SCALES, ["1", "8", "64"], route(0.1, look(8, 80), look(64, 620))),
     ("holds the loop: the few suffice", Verdict.LOOP_BLOCKED, ["1", "8", "8 watched"],
-     route(0.1, look(8, 10, loop=0.7), holds=HELD)),
+     route(0.1, look(8, 10, loop=0.7), holds=HOLDER_SEEN)),
     ("computes on it: half of its capacity as well", Verdict.LOOP_BUSY,
      ["1", "8", "16.5/s", "8 watched"],
-     route(0.03, look(8, 33, loop=0.24, cpu=1.0), half=0.045, holds=HELD)),
+     route(0.03, look(8, 33, loop=0.24, cpu=1.0), half=0.045, holds=HOLDER_SEEN)),
     ("computes on it, and at half harms nobody", Verdict.CPU_BOUND, ["1", "8", "16.5/s"],
      route(0.03, look(8, 33, loop=0.24, cpu=1.0), half=0.018)),
     ("computes 2 ms: many, and no accusation", Verdict.SCALES, ["1", "8", "64"],
@@ -49,10 +49,10 @@ CASES = [
            look(64, 450, loop=0.15, cpu=1.0))),
     ("holds it 2 ms and waits: many show it", Verdict.LOOP_BLOCKED,
      ["1", "8", "64", "64 watched"],
-     route(0.0025, look(8, 450, loop=0.016), look(64, 450, loop=0.15), holds=HELD)),
+     route(0.0025, look(8, 450, loop=0.016), look(64, 450, loop=0.15), holds=HOLDER_SEEN)),
     ("waits 8 ms on the loop and computes 9", Verdict.LOOP_BLOCKED, ["1", "8", "8 watched"],
      route(0.0175, timed(lone(0.0175, cpu=0.53), 0.0175), look(8, 58, loop=0.04, cpu=0.53),
-           holds=HELD)),
+           holds=HOLDER_SEEN)),
     ("computes 1 ms on a core that it has for a part: no second look", Verdict.SCALES,
      ["1", "8", "64"],
      route(0.0015, timed(lone(0.0015, cpu=0.6), 0.0015), look(8, 650, loop=0.009, cpu=0.65),
@@ -65,10 +65,10 @@ CASES = [
      route(0.1, look(8, 10), look(64, 10))),
     ("awaits for long, then computes: many show it, and half of their load", Verdict.LOOP_BUSY,
      ["1", "8", "64", "24/s", "64 watched"],
-     route(1.0, look(8, 8), look(64, 48, loop=0.4, cpu=1.0, loop_cpu=0.9), half=0.3, holds=HELD)),
+     route(1.0, look(8, 8), look(64, 48, loop=0.4, cpu=1.0, loop_cpu=0.9), half=0.3, holds=HOLDER_SEEN)),
     ("startles a neighbour now and then", Verdict.LOOP_BLOCKED,
      ["1", "8", "64", "8 watched"],
-     route(0.1, STARTLED, look(64, 620), holds=HELD)),
+     route(0.1, STARTLED, look(64, 620), holds=HOLDER_SEEN)),
 ]  # fmt: skip
 
 

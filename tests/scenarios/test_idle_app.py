@@ -42,7 +42,6 @@ def examined_at_rest(
     monkeypatch.setattr(examine, "read_routes", lambda *_: [])
     monkeypatch.setattr(examine, "find_neighbours", lambda *_: (beside, 0.0))
     monkeypatch.setattr(examine, "count_workers", lambda _: 1)
-    monkeypatch.setattr(examine, "read_interim_stats", lambda *_: None)
     clock.now = 103.0
     passing = SimpleNamespace(
         perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent)

@@ -11,7 +11,7 @@ from scenarios.doctor.levels import idle_neighbours_cell
 from tests.support.evidence_factory import PINGS, ROUTE, bedside
 from tests.support.recordings import mark, recording, write
 
-WHO = ("steady", ROUTE, ROUTE, 0)
+PHASE_AND_ROUTE = ("steady", ROUTE, ROUTE, 0)
 
 
 def sample(t: float, **state: float) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def test_it_reads_the_spools_of_its_own_session(tmp_path: Path) -> None:
         sent = 10.05 + i / 20
         error = "status 500" if i == 7 else None
         lines += [
-            ["sent", i, cell.name, *WHO, sent, sent],
+            ["sent", i, cell.name, *PHASE_AND_ROUTE, sent, sent],
             ["done", i, sent + 0.1, 200, error, 2, *[None] * 5],
         ]
     for i in range(90, 100):

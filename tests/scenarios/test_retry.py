@@ -33,8 +33,9 @@ from scenarios.doctor.retry import (
 from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
 from scenarios.generator.job import Job
 from scenarios.system.interrupt import StopRequest
-from tests.scenarios.test_adaptive_plan import bedside, write
+from tests.support.evidence_factory import bedside
 from tests.support.processes import MARK, ROOT, gone_within, new_mark, pids
+from tests.support.recordings import write
 
 CORES = 2
 WORKER = "route-01-2"
