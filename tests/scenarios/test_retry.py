@@ -406,7 +406,7 @@ def test_a_silent_process_is_killed_at_once_and_an_unwatched_level_is_not_run(
         write(tmp_path / "load" / f"{job.worker}.jsonl", [["mark", cell.name, mark, 1.0, 8, 0.0]])
 
     monkeypatch.setattr(testbed_module, "run_job", run_job)
-    testbed.run_level("idle", (bedside(0.1).watchdog_cell(0.1),))
+    testbed.run_level("idle", (bedside(0.1).watchdog_cell(8, 0.1),))
     assert [cell.on for cell in testbed.run.info.plan.cells] == ["app-1"] * (not failure)
     assert (testbed.app_process and testbed.app_process.name) == left
     assert waited == [0.0] * (left is None)
