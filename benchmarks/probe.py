@@ -24,6 +24,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from scenarios.runner.run_plan import find_free_port
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system.child_process import PACKAGE_ROOT, child_env, supervised_process
@@ -59,11 +61,12 @@ def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tu
             RunLog.from_here(folder / name / "log.txt"),
             lambda: None,
         )
-        os.kill(app.pid, signal.SIGSTOP)
+        (pid,) = (child.pid for child in psutil.Process(app.pid).children())  # of the supervisor
+        os.kill(pid, signal.SIGSTOP)
         try:
-            yield port, app.pid
+            yield port, pid
         finally:
-            os.kill(app.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
 
 def cpu(pid: int) -> float:
