@@ -69,6 +69,8 @@ def format_verdict(finding: Finding, diagnosis: Diagnosis) -> str:
 
 def format_served(diagnosis: Diagnosis) -> str:
     """Return how many are served at once, or the least that are: `4.04`, `>= 64`."""
+    if not diagnosis.rule_result.has_figure:
+        return "-"
     bound = ">= " if diagnosis.is_lower_bound else ""
     return bound + format_served_at_once(diagnosis.served_at_once)
 

@@ -125,8 +125,10 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
     neighbours, neighbour_load = diagnosis.verdict_neighbours
     culprit_names = "file line function call library share holds blind"
     limit = {"name": result.verdict, "predicted": result.concurrency}
+    no_figure = dict.fromkeys(("served_at_once_interval", "capacity_rps", "capacity_rps_interval"))
     return {
-        "served_at_once": diagnosis.served_at_once,
+        **({} if result.has_figure else no_figure),
+        "served_at_once": diagnosis.served_at_once if result.has_figure else None,
         "nothing_queues": result.is_lower_bound and diagnosis.is_lower_bound,
         "neighbours_wait_for_core": diagnosis.is_core_contended,
         "blame": [_pick(culprit, culprit_names) for culprit in diagnosis.culprits],

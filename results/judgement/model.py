@@ -155,4 +155,5 @@ class RuleResult:
     concurrency: int | None = None  # served at once, where a pool is the culprit
     is_inferred: bool = False  # from outside: the cause itself was not seen
     is_lower_bound: bool = False  # nothing queued: it serves at least what was served at once
+    has_figure: bool = True  # whether served at once means anything
     needs: Measurement | None = None  # could change the verdict, or adds its line or a figure

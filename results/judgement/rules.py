@@ -62,7 +62,7 @@ def _is_figure_open(evidence: RouteEvidence, result: RuleResult) -> bool:
     top, unloaded = evidence.top, evidence.unloaded
     if result.verdict not in _WITH_FIGURE or not top:
         return False
-    reaches_users = top.rate * (unloaded.high + top.think_time) >= top.users
+    reaches_users = top.rate * (unloaded.worst_case + top.think_time) >= top.users
     is_bound = result.is_lower_bound and reaches_users
     return not is_bound and predicates.is_unloaded_open(evidence)
 
@@ -90,7 +90,8 @@ def _match_odd_answers(level: LevelEvidence) -> RuleResult | None:
         f"{level.odd_answers} of {answers} answers with {format_count(level.users, 'user')} differ"
         " in kind, or lie outside half to twice the lone sizes"
     )
-    return RuleResult(Verdict.UNKNOWN, reason, "the same answers under load as alone")
+    advice = "the same answers under load as alone"
+    return RuleResult(Verdict.UNKNOWN, reason, advice, has_figure=False)
 
 
 def missing(evidence: RouteEvidence, need: Measurement) -> RuleResult:
