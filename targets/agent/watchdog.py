@@ -101,7 +101,7 @@ class Watchdog(ForkSafeThread):
         self.accounted_until = 0.0  # samples account for all time until then
         self.sample_due = 0.0  # when the next sample is planned
         self.poll_pause = _POLL_INTERVAL  # before the next request for a heartbeat
-        self.alert_until = 0.0
+        self.written_at = -_ALERT_SECONDS  # when the last hold was written
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
@@ -171,12 +171,13 @@ class Watchdog(ForkSafeThread):
             answered = self._wait_for_heartbeat(self.sample_due)
             if not answered:
                 self.sample_stack(file)
-        is_alert = clock_seconds() < self.alert_until
-        self.poll_pause = _ALERT_INTERVAL if is_alert else _POLL_INTERVAL
         if self.hold:
-            self.poll_pause, self.alert_until = 0.0, clock_seconds() + _ALERT_SECONDS
             until = self.answered_at if answered else self.accounted_until
             self.finish_hold(file, self.hold, until)
+        since = clock_seconds() - self.written_at
+        self.poll_pause = _POLL_INTERVAL
+        if since < _ALERT_SECONDS:
+            self.poll_pause = 0.0 if since < _ALERT_INTERVAL else _ALERT_INTERVAL
 
     def _plan_sample(self) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
@@ -281,5 +282,6 @@ class Watchdog(ForkSafeThread):
             "blind": round(hold.blind_seconds, 6),
             "stacks": stacks,
         }
+        self.written_at = clock_seconds()
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
         file.flush()
