@@ -1,11 +1,11 @@
 """Finds out when a stack holds the event loop, and which: a thread waits for the loop's heartbeats.
 
-It requests one 2 ms after the last came. If none comes within 2.5 ms, it samples the stack of the
-loop's thread, and again every 2.5 ms. A sample stands for the time since the last. A hold began at
-some moment of the pause before the request: in the mean in its middle. After a hold there is no
-pause, as the next hold may follow at once. To sample it needs the GIL: C code that keeps the GIL
-delays the sample (`blind` says how long). The late sample still has the line of that call, as the
-interpreter changes threads right after the call.
+It requests one 6 ms after the last came, for a while after a hold 2 ms, and right after a hold at
+once, as the next may follow. If none comes within 2.5 ms, it samples the stack of the loop's
+thread, and again every 2.5 ms. A sample stands for the time since the last. A hold began at some
+moment of the pause before the request: in the mean in its middle. To sample it needs the GIL: C
+code that keeps the GIL delays the sample (`blind` says how long). The late sample still has the
+line of that call, as the interpreter changes threads right after the call.
 
 A thread gets the GIL by force only after the switch interval, and every call that releases the GIL
 starts this interval anew: so it is 20 us while this thread waits. If other code ran before a call
@@ -45,7 +45,8 @@ from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
-_POLL_INTERVAL = 0.002  # seconds between a heartbeat and the next request for one
+_POLL_INTERVAL = 0.006  # seconds between a heartbeat and the next request for one
+_ALERT_INTERVAL, _ALERT_SECONDS = 0.002, 0.25  # the same, and for how long after a hold
 _SHORT_TURN = 0.001  # seconds that a heartbeat may take without anything to look for
 _MIN_HOLD_SECONDS = 0.004  # it writes no shorter hold
 _MAX_LATENESS = 0.010  # seconds that a sample may be late by chance; a later one was blind
@@ -55,7 +56,6 @@ _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one tou
 # seconds: less than Python code takes between two calls, and more than a thread that waits for the
 # GIL needs to check for it, which would take the core from the thread that has the GIL
 _SWITCH_INTERVAL = 0.00002
-_WORK_SWITCH_INTERVAL = 0.0005  # while this thread works, which takes less
 _CROWDED_SWITCH_INTERVAL = 0.001  # while other threads compute, as each switch costs them time
 
 
@@ -101,6 +101,7 @@ class Watchdog(ForkSafeThread):
         self.accounted_until = 0.0  # samples account for all time until then
         self.sample_due = 0.0  # when the next sample is planned
         self.poll_pause = _POLL_INTERVAL  # before the next request for a heartbeat
+        self.written_at = -_ALERT_SECONDS  # when the last hold was written
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
@@ -170,10 +171,13 @@ class Watchdog(ForkSafeThread):
             answered = self._wait_for_heartbeat(self.sample_due)
             if not answered:
                 self.sample_stack(file)
-        self.poll_pause = 0.0 if self.hold else _POLL_INTERVAL
         if self.hold:
             until = self.answered_at if answered else self.accounted_until
             self.finish_hold(file, self.hold, until)
+        since = clock_seconds() - self.written_at
+        self.poll_pause = _POLL_INTERVAL
+        if since < _ALERT_SECONDS:
+            self.poll_pause = 0.0 if since < _ALERT_INTERVAL else _ALERT_INTERVAL
 
     def _plan_sample(self) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
@@ -192,8 +196,6 @@ class Watchdog(ForkSafeThread):
         interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
         answered = self.heartbeat.acquire(timeout=max(0.0, moment - clock_seconds()))
-        # else the loop's thread would take the GIL back at once, and again and again
-        sys.setswitchinterval(min(self.app_switch_interval, _WORK_SWITCH_INTERVAL))
         self.gil_access = classify_access(count_waits() - waits)
         return answered
 
@@ -282,5 +284,6 @@ class Watchdog(ForkSafeThread):
             "ran": round(hold.ran_seconds, 6) if self.loop_thread.clock is not None else None,
             "stacks": stacks,
         }
+        self.written_at = clock_seconds()
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
         file.flush()
