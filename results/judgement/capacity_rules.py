@@ -34,6 +34,7 @@ _NEARLY_EXPLAINED = 0.55  # of the rate that users, pauses and unloaded time all
 # of the users: so many may be waiting for a thread while the core is what they wait for
 _FEW_WAITING_SHARE = 0.1
 _FREE_CORE_SHARE = 0.7  # of a core: with less in use, something else is full
+_COLLAPSED_RATE = 0.75  # of the best rate of fewer users
 _BOUND_RATIO = 2.0  # times its unloaded latency that a request takes where the core is full
 
 
@@ -60,7 +61,8 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
     stats, tokens, executor = top.server_stats, evidence.thread_tokens, evidence.executor_size
     if (stats.threads_waiting or 0.0) > MIN_QUEUE and tokens:
         if top.rate < (1 - _NEAR_POOL_RATE) * predicates.thread_pool_rate(evidence):
-            return None  # its threads wait for something with fewer places
+            # else its threads wait for something with fewer places
+            return _match_collapse(evidence, top)
         waiting, size, verdict = stats.threads_waiting, tokens, Verdict.THREAD_POOL
         what = f"requests waited for one of {tokens:.0f} threads"
         kept = (stats.threads or 0.0) / top.rate if top.rate else 0.0
@@ -81,6 +83,21 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
         return None
     reason = f"{waiting or 0:.0f} {what}"
     return RuleResult(verdict, reason, advice, int(size) * evidence.workers)
+
+
+def _match_collapse(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
+    """Match fewer answers to more users: requests in threads wait for further threads."""
+    best = max(evidence.levels.values(), key=lambda level: level.rate)
+    if top.rate >= _COLLAPSED_RATE * best.rate or not evidence.has_agent:
+        return None
+    reason = (
+        f"with {format_count(top.users, 'user')} it answers {format_number(top.rate)} requests/s,"
+        f" with {best.users} it answered {format_number(best.rate)}: its threads wait for threads"
+    )
+    need = None if evidence.burst else Measurement.BURST
+    advice = "requests that need one thread at a time"
+    size = int(evidence.thread_tokens or 0) * evidence.workers
+    return RuleResult(Verdict.THREAD_POOL, reason, advice, size, needs=need)
 
 
 def match_plateau(evidence: RouteEvidence) -> RuleResult | None:

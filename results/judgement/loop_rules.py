@@ -49,7 +49,8 @@ def _with_line(evidence: RouteEvidence, result: RuleResult) -> RuleResult:
 
 def match_silence(evidence: RouteEvidence) -> RuleResult | None:
     """Match a route that stops answering while the app idles (rule 3)."""
-    level = next((level for level in evidence.crowds if level.is_silent), None)
+    levels = (*evidence.crowds, *filter(None, [evidence.burst]))
+    level = next((level for level in levels if level.is_silent), None)
     if level is None or level.server_stats.total_cpu >= COMPUTES_CORE_SHARE:
         return None
     crowd, waiting = format_count(level.users, "user"), format_count(level.unanswered, "request")

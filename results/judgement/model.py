@@ -17,6 +17,7 @@ class Measurement(StrEnum):
     FEW = f"{FEW_USERS} users"
     MANY = f"{MANY_USERS} users"
     HALF = "half of its capacity"
+    BURST = f"{MANY_USERS} users at one moment"
     MIDDLE = "a level between two others"
     LONGER_LONE = "one user for longer"
     WATCH = "the watchdog"
@@ -90,6 +91,7 @@ class RouteEvidence:
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, commonest fault
     half_neighbours: dict[str, NeighbourEffect] | None = None  # at half of the capacity
     half_rate: float | None = None  # requests per second at that half
+    burst: LevelEvidence | None = None  # many users who start at one moment
     loop_holds: LoopHolds | None = None  # what holds the loop while the watchdog samples
     idle_hold_places: frozenset[tuple[str, int]] = frozenset()  # that hold it in an idle app
     cpu_while_late: float | None = None  # CPU seconds per second of a late loop, whatever the line

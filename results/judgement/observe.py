@@ -32,6 +32,7 @@ _AROUND = 1.2  # seconds beyond a window in which a process was read, if it was 
 _LOOK_INTERVAL = 0.1  # seconds between two looks of the agent's thread
 _MIN_PINGS = 8  # below which nothing is said of a neighbour
 _GATE_REPEAT = 2  # the second of a level is a gate's
+BURST_REPEAT = 9  # of the level whose users start at one moment
 
 
 class RequestRow(NamedTuple):
@@ -104,8 +105,10 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
     lone_rows = [row for row in lone if not row.censored]
     levels: dict[int, LevelEvidence] = {}
     for cell in own:
-        if cell.users not in levels and (level := _observe_level(recording, cell, lone_rows)):
+        is_level = cell.users not in levels and cell.repeat != BURST_REPEAT
+        if is_level and (level := _observe_level(recording, cell, lone_rows)):
             levels[cell.users] = level
+    burst = next((cell for cell in own if cell.repeat == BURST_REPEAT), None)
     half = next(
         (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
     )
@@ -117,6 +120,7 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
         lone_tries=sum(cell.users == 1 for cell in own),
         faults={cell.users: fault for cell in own if (fault := _faults(recording, cell))},
         half_neighbours=half_neighbours,
+        burst=_observe_level(recording, burst, lone_rows) if burst else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         **_watched(recording, [cell for cell in cells if cell.watched], levels, facts.pop("roots")),
         **facts,

@@ -64,6 +64,7 @@ class AdaptivePlan:
                 _busiest(seen).rate or 1 / seen.unloaded_mean
             ),
             Measurement.MIDDLE: self._middle_cell,
+            Measurement.BURST: lambda _: self.planner.burst_cell(),
             Measurement.LONGER_LONE: lambda seen: self.planner.longer_single_user_cell(
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
             ),

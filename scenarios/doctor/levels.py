@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from results.gate_expression import GateLevel
 from results.judgement.model import LevelEvidence
+from results.judgement.observe import BURST_REPEAT
 from results.schema import Cell, Neighbour, Scenario
 from results.thresholds import FEW_USERS, MANY_USERS, MIN_WINDOW_SECONDS
 from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
@@ -22,6 +23,7 @@ MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with
 _MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with ease: its limit is 1,700 MB/s
 _MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may keep them in memory
 _PINGS_PER_LEVEL = 130  # per neighbour of the idle app: above 100, enough for a p90
+_MAX_PINGS_IN_FLIGHT, _USUAL_WAIT = 300.0, 2.5  # of a neighbour, and seconds that one may wait
 _PING_RATE = 100.0  # pings per second and neighbour: 80 in the shortest window
 _MAX_GATE_WINDOW = 60.0  # seconds of one level of a gate, at most
 _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
@@ -78,7 +80,7 @@ class LevelPlanner:
         cycle = self.service_time + think_time
         times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
-        neighbours = self.neighbours_for(users) if with_neighbours else ()
+        neighbours = self.neighbours_for(users, window) if with_neighbours else ()
         least = _LEAST_LONE if users == 1 else _LEAST_CROWD
         computing = _COMPUTING_PATIENCE * users * self.cpu_time
         patience = max(_PATIENCE_SECONDS, _PATIENCE_RATIO * self.service_time) + computing
@@ -91,14 +93,21 @@ class LevelPlanner:
     def _limit_cell(self, cell: Cell) -> Cell:
         return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
-    def neighbours_for(self, users: int) -> tuple[Neighbour, ...]:
-        """Return both neighbours at the rate that a p90 takes; lower if they cost the app much."""
-        rate = _PING_RATE
+    def neighbours_for(self, users: int, window: float) -> tuple[Neighbour, ...]:
+        """Return both neighbours at the rate that a p90 takes.
+
+        Lower if they cost the app much, or wait so long that they take too many connections.
+        """
+        # a few users may hold the loop for all of their time; many then hold it at most for what
+        # they compute. A rare hold may be longer than the usual service time.
+        hold_time = self.service_time if users <= FEW_USERS else self.cpu_time
+        longest_wait = max(_USUAL_WAIT, 3 * users * hold_time)
+        rate = _MAX_PINGS_IN_FLIGHT / (1.2 * longest_wait)
+        rate = min(_PING_RATE, max(rate, _PINGS_PER_LEVEL / window))
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))
-        # While requests block the loop; a rare hold may be longer than the usual service time
-        in_flight = max(3.0, 3 * users * self.service_time) * rate
-        return _with_rate(self.neighbours, rate, int(min(300.0, 1.2 * in_flight + 24)))
+        connections = int(min(_MAX_PINGS_IN_FLIGHT, 1.2 * longest_wait * rate + 24))
+        return _with_rate(self.neighbours, rate, connections)
 
     def why_too_few_requests(self, *cells: Cell) -> str | None:
         """Return why the request limit is too low, and which suffices; None if it is enough."""
@@ -158,12 +167,18 @@ class LevelPlanner:
         window = _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0)
         return self.crowd_cell(users, window)
 
+    def burst_cell(self) -> Cell:
+        """Return many users who start at one moment: what they need twice, all may lack."""
+        cell = self.crowd_cell(MANY_USERS, 1.0, with_neighbours=True)
+        cell = repeat_cell(cell, BURST_REPEAT)
+        return replace(cell, stagger=0.0)
+
     def half_capacity_cell(self, rate: float) -> Cell:
         """Return arrivals at half of the capacity `rate`, with both neighbours."""
         half = _HALF_CAPACITY * rate
         window = _clamp_value(8 / half, 1.5, 3.0)
         return replace(
-            self.open_model_cell(half, window), neighbours=self.neighbours_for(FEW_USERS)
+            self.open_model_cell(half, window), neighbours=self.neighbours_for(FEW_USERS, window)
         )
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
