@@ -257,7 +257,7 @@ AWAITS = tuple(replace(look(n, rate), quartiles=QUARTILES) for n, rate in ((8, 8
         (exact(0.1), AWAITS, []),
         (UnloadedLatency(0.1, 0.09, 0.11, 0.114), AWAITS, []),  # within 15 %
         (UnloadedLatency(0.1, 0.05, 0.15, 0.15), AWAITS, []),  # 620 x 0.15 reach 64 users
-        (UnloadedLatency(0.1, 0.05, 0.102, 0.15), AWAITS, ["1", "1"]),  # 620 x 0.102 do not
+        (UnloadedLatency(0.1, 0.05, 0.102, 0.102), AWAITS, ["1", "1"]),  # 620 x 0.102 do not
         (VAGUE, (look(8, 60), look(64, 60, executor_waiting=58.0)), ["1", "1"]),
         (VAGUE, (look(8, 9.9, loop=0.78),), ["8 watched"]),  # a held loop needs no figure
     ],
