@@ -8,7 +8,7 @@ code that keeps the GIL delays the sample (`blind` says how long). The late samp
 line of that call, as the interpreter changes threads right after the call.
 
 A thread gets the GIL by force only after the switch interval, and every call that releases the GIL
-starts this interval anew: so it is 20 us while this thread waits. If other code ran before a call
+starts this interval anew: so it is 15 us while this thread runs. If other code ran before a call
 that sleeps, the stack names the function without a line.
 
 Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
@@ -55,7 +55,7 @@ _MAX_HOLD_PIECE = 0.5  # seconds of a hold that a killed process may lose
 _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
 # seconds: less than Python code takes between two calls, and more than a thread that waits for the
 # GIL needs to check for it, which would take the core from the thread that has the GIL
-_SWITCH_INTERVAL = 0.00002
+_SWITCH_INTERVAL = 0.000015
 _CROWDED_SWITCH_INTERVAL = 0.001  # while other threads compute, as each switch costs them time
 
 
