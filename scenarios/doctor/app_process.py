@@ -151,18 +151,20 @@ class AppProcess:
         switch = watch_file(self.folder, self.name)
         switch.touch()
         try:
-            yield self._watchdog_failure(check)
+            yield self._watchdog_failure(check, switch.stat().st_mtime_ns)
         finally:
             switch.unlink(missing_ok=True)
             time.sleep(_SWITCH_SECONDS)
 
-    def _watchdog_failure(self, check: Callable[[], None]) -> str | None:
+    def _watchdog_failure(self, check: Callable[[], None], asked: int) -> str | None:
         began, failure = time.perf_counter(), self.folder / "guest" / f"unwatched-{self.name}.json"
-        while (elapsed := time.perf_counter() - began) < _WATCHDOG_TIMEOUT:
+        while time.perf_counter() - began < _WATCHDOG_TIMEOUT:
             check()
             time.sleep(_SWITCH_SECONDS / 5)
             if reason := read_agent_file(failure):
                 return str(reason["why"])
-            if elapsed > _SWITCH_SECONDS and list(self.folder.glob(f"holds/{self.name}-*.jsonl")):
+            # its time says that watching has begun: it is there since an earlier time
+            files = self.folder.glob(f"holds/{self.name}-*.jsonl")
+            if any(file.stat().st_mtime_ns >= asked for file in files):
                 return None
         return f"the watchdog did not start within {_WATCHDOG_TIMEOUT:g} s"

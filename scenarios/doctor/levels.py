@@ -23,6 +23,7 @@ MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with
 _MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with ease: its limit is 1,700 MB/s
 _MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may keep them in memory
 _PINGS_PER_LEVEL = 130  # per neighbour of the idle app: above 100, enough for a p90
+_LEAST_PINGS = 25  # in the planned window, however long they wait
 _MAX_PINGS_IN_FLIGHT, _USUAL_WAIT = 300.0, 2.5  # of a neighbour, and seconds that one may wait
 _PING_RATE = 100.0  # pings per second and neighbour: 80 in the shortest window
 _MAX_GATE_WINDOW = 60.0  # seconds of one level of a gate, at most
@@ -103,7 +104,7 @@ class LevelPlanner:
         hold_time = self.service_time if users <= FEW_USERS else self.cpu_time
         longest_wait = max(_USUAL_WAIT, 3 * users * hold_time)
         rate = _MAX_PINGS_IN_FLIGHT / (1.2 * longest_wait)
-        rate = min(_PING_RATE, max(rate, _PINGS_PER_LEVEL / window))
+        rate = min(_PING_RATE, max(rate, _LEAST_PINGS / window))
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))
         connections = int(min(_MAX_PINGS_IN_FLIGHT, 1.2 * longest_wait * rate + 24))
