@@ -36,6 +36,8 @@ _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
 _LEAST_CROWD, _LEAST_LONE, _PRECISION = 0.8, 0.4, 0.05
 # seconds, and unloaded latencies, without any answer after which a level ends
 _PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
+_LONGEST_RATIO = 2.5  # times the longest answer so far, for routes whose times differ much
+_LONE_PATIENCE = 10.0  # seconds: a lone user locks nobody out
 _COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
 _HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
@@ -52,6 +54,7 @@ class LevelPlanner:
     ping_cost: float  # seconds of app time per ping, at most; 0 where it costs nothing
     requests: int = MAX_ROUTE_REQUESTS
     answer_bytes: int = 0  # per answer
+    longest: float = 0.0  # seconds of the longest answer so far
     cpu_time: float = 0.0  # CPU seconds per request of a lone user, as far as known
 
     def why_too_large(self, *cells: Cell) -> str | None:
@@ -84,7 +87,12 @@ class LevelPlanner:
         neighbours = self.neighbours_for(users, window) if with_neighbours else ()
         least = _LEAST_LONE if users == 1 else _LEAST_CROWD
         computing = _COMPUTING_PATIENCE * users * self.cpu_time
-        patience = max(_PATIENCE_SECONDS, _PATIENCE_RATIO * self.service_time) + computing
+        patience = max(
+            _LONE_PATIENCE if users == 1 else _PATIENCE_SECONDS,
+            _PATIENCE_RATIO * self.service_time,
+            _LONGEST_RATIO * self.longest,
+        )
+        patience += computing
         cell = replace(cell, precision=_PRECISION, least=least, patience=patience)
         return self._limit_cell(replace(cell, neighbours=neighbours))
 
