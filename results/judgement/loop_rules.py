@@ -36,6 +36,10 @@ from results.thresholds import (
 )
 from results.verdicts import Verdict
 
+# seconds that a route is loaded, with its neighbours, at least: a key that is fetched again when it
+# is older than three seconds holds the loop in that time
+SHORTEST_LOOK = 4.2
+
 
 def can_watch(evidence: RouteEvidence) -> bool:
     """Return whether a watchdog can run inside the app."""
@@ -164,6 +168,11 @@ def match_occasional_holds(evidence: RouteEvidence) -> RuleResult | None:
             verdict = Verdict.LOOP_BUSY if is_busy else Verdict.LOOP_BLOCKED
             return RuleResult(verdict, reason, "no such hold in as many requests")
     return None
+
+
+def should_look_longer(evidence: RouteEvidence) -> bool:
+    """Return whether too little time has passed to meet what comes every few seconds."""
+    return can_watch(evidence) and evidence.seconds < SHORTEST_LOOK
 
 
 def should_watch_longer(evidence: RouteEvidence) -> bool:

@@ -232,7 +232,8 @@ def find_long_pause(evidence: RouteEvidence) -> float:
 
     The loop once stood still for long. On a full core so it does behind many users, without a hold.
     """
-    paused = [level for level in evidence.levels.values() if _longest_pause(level) >= _LONG]
+    levels = (*evidence.levels.values(), *evidence.repeats)
+    paused = [level for level in levels if _longest_pause(level) >= _LONG]
     if any(not is_computing(evidence, level) for level in paused):
         return _SELDOM_WATCH
     return _SHORT_WATCH if any(x.users <= evidence.few_users for x in paused) else 0.0

@@ -176,6 +176,12 @@ class LevelPlanner:
         window = _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0)
         return self.crowd_cell(users, window)
 
+    def longer_look_cell(self, seconds: float, repeat: int) -> Cell:
+        """Return a few users with both neighbours for so many seconds, warm-up included."""
+        cell = self.crowd_cell(FEW_USERS, seconds, with_neighbours=True)
+        cell = replace(cell, precision=0.0, window=max(MIN_WINDOW_SECONDS, seconds - cell.warm_up))
+        return repeat_cell(cell, repeat)
+
     def burst_cell(self) -> Cell:
         """Return many users who start at one moment: what they need twice, all may lack."""
         cell = self.crowd_cell(MANY_USERS, 1.0, with_neighbours=True)
