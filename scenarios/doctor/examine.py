@@ -59,7 +59,7 @@ def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteReque
         testbed = AppTestBed(settings, run, stop_request, NoProgress())
         Examination(testbed).install_agent()
         with testbed.opened():
-            return read_routes(testbed, testbed.use_app().client)
+            return read_routes(testbed, testbed.use_app().client, is_outline=True)
 
 
 class Examination:

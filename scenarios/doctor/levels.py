@@ -37,7 +37,7 @@ _LEAST_CROWD, _LEAST_LONE, _PRECISION = 0.8, 0.4, 0.05
 # seconds, and unloaded latencies, without any answer after which a level ends
 _PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
 _LONGEST_RATIO = 2.5  # times the longest answer so far, for routes whose times differ much
-_LONE_PATIENCE = 10.0  # seconds: a lone user locks nobody out
+_LONE_PATIENCE = 10.0  # seconds: a lone user shuts no other out
 _COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
 _HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
