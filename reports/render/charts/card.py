@@ -23,6 +23,7 @@ _CARD_THEME: dict[Any, Any] = {
     "axes.titleweight": "normal",
 }
 _MIN_AXIS_SECONDS, _MAX_AXIS_SECONDS = 0.001, 1.0  # seconds that every card has room for
+_LEAST_SERVED = 0.1  # what the axis shows of a route that answers nothing
 _MANY_PLACES = 2  # a line above so many places leaves room for its label on the left
 
 
@@ -56,6 +57,7 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
     Thin: if no user waited, pauses included. Dashed: the verdict's places.
     """
     users, values = zip(*card_points(evidence), strict=True)
+    heights = [max(value, _LEAST_SERVED) for value in values]  # a log axis has no zero
     unloaded_mean = evidence.unloaded_mean
     unqueued_counts = [
         n * unloaded_mean / (unloaded_mean + evidence.levels[n].think_time) for n in users
@@ -63,8 +65,8 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
     max_users = max(MANY_USERS, *users, concurrency or 0)
     axes.plot(users, unqueued_counts, color=style.INK, alpha=0.4, linewidth=1, clip_on=False)
     dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "marker": "o", "markersize": 5}
-    axes.plot(users, values, **dots, linewidth=2, clip_on=False)
-    style.label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
+    axes.plot(users, heights, **dots, linewidth=2, clip_on=False)
+    style.label_point(axes, format_number(values[-1]), (users[-1], heights[-1]), (5, 4))
     if concurrency:
         dashed: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "clip_on": False}
         axes.axhline(concurrency, color=style.INK, alpha=0.6, **dashed)
@@ -73,7 +75,7 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
         places = format_count(concurrency, "place")
         style.label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
     axes.set(xscale="log", yscale="log")
-    axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min([1, *filter(None, values)]), max_users * 2.5))
+    axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *heights), max_users * 2.5))
     for axis in (axes.xaxis, axes.yaxis):
         style.set_user_ticks(axis, (1, FEW_USERS, max_users))
     style.tidy_axes(axes, "served at once, by users")
