@@ -14,6 +14,10 @@ AWAITS_SHARE, AWAITS_SECONDS = 0.15, 0.0005
 OVERLAPPING_WAITS = 1.5  # requests that wait at once: their waits are their own
 GROWS_SHARE = 0.9  # of the rate that users, pauses and unloaded time allow: nothing queues
 SAME_RATE_TOLERANCE = 0.12  # how far apart two rates of the same plateau may be
+# seconds: sys.getswitchinterval(); a thread that computes must offer the GIL only then
+SWITCH_INTERVAL = 0.005
+# times that an `async` route requests the GIL until its answer is out: on waking, after reading
+GIL_ACQUISITIONS = 2
 LONG_HOLD_SECONDS = 0.050  # seconds of a single hold, or of a single ping
 MIN_HARM_SECONDS = 0.020  # seconds: no verdict of an examination rests on less
 # seconds below which a window says nothing: CPU is counted in ticks of 10 ms, the machine is

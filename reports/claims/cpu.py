@@ -9,6 +9,7 @@ from reports.claims.routes import crowd_needs, measured_route
 from reports.metrics.model import RunMetrics
 from reports.verdicts import neighbours
 from reports.verdicts.neighbours import NeighbourWait
+from results import thresholds
 from results.formatting import format_seconds, format_share
 
 # CPU of an answer as a share of its service time: waiting has next to none, computing all but what
@@ -32,11 +33,11 @@ def _computes(variant: str, expected: NeighbourWait) -> Part:
         users, cpu = level.users, level.cpu or 0.0
         delays = neighbours.predicted_delays(users, service)
         turns_delay, whole_delay = map(format_seconds, delays.values())
-        turns = f"{neighbours.GIL_ACQUISITIONS} x {users}"
+        turns = f"{thresholds.GIL_ACQUISITIONS} x {users}"
         predicted_p90 = {
             NeighbourWait.REQUESTS: f"at least 0.9 x {users} users x {format_seconds(service)} ="
             f" {whole_delay}",
-            NeighbourWait.TURNS: f"about {turns} x {format_seconds(neighbours.SWITCH_INTERVAL)} ="
+            NeighbourWait.TURNS: f"about {turns} x {format_seconds(thresholds.SWITCH_INTERVAL)} ="
             f" {turns_delay}",
             NeighbourWait.NOTHING: f"less than half of {turns_delay}: it releases the GIL",
         }

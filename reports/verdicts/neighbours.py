@@ -6,14 +6,10 @@ from enum import StrEnum
 from reports.metrics.model import NeighbourMetrics, RouteMetrics
 from results.formatting import format_count, format_ratio, format_seconds
 from results.judgement.predicates import is_neighbour_harmed
-from results.thresholds import FULL_CORE_SHARE
+from results.thresholds import FULL_CORE_SHARE, GIL_ACQUISITIONS, SWITCH_INTERVAL
 
 FULL_CORE = FULL_CORE_SHARE
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
-# seconds: sys.getswitchinterval(); a thread that computes must offer the GIL only then
-SWITCH_INTERVAL = 0.005
-# times that an `async` route requests the GIL until its answer is out: on waking, after reading
-GIL_ACQUISITIONS = 2
 _ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
 
 

@@ -4,7 +4,8 @@
     answered, loop-blocked if that is silent, too.
  4. It slows the `async` neighbour (p90 five times its idle value and 20 ms or more):
     a. while the app's own threads, and not the loop, fill the core: gil-bound - where a request
-       computes for 10 ms or more, and a few of them are enough: with many, any full core does;
+       computes for 10 ms or more, and a few of them are enough: with many, any full core does. It
+       waits for half of their turns with the GIL at least: C code that lets it go offers the core;
     b. while the core idles, or is not full and requests wait one at a time: loop-blocked, however
        short: no request may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load
@@ -34,6 +35,10 @@ from results.thresholds import (
     LONG_HOLD_SECONDS,
 )
 from results.verdicts import Verdict
+
+# seconds that a route is loaded, with its neighbours, at least: a key that is fetched again when it
+# is older than three seconds holds the loop in that time
+SHORTEST_LOOK = 4.2
 
 
 def can_watch(evidence: RouteEvidence) -> bool:
@@ -81,7 +86,7 @@ def match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
         ):
             if predicates.is_loop_computing(evidence, level):
                 return _match_busy_loop(evidence, level)
-            if level.users <= FEW_USERS and predicates.is_core_full(evidence, level):
+            if level.users <= FEW_USERS and predicates.is_waiting_for_gil(evidence, level):
                 return _match_gil_contention(evidence, level)
     for level in slowed:
         is_idle = not predicates.is_computing(evidence, level)
@@ -163,6 +168,11 @@ def match_occasional_holds(evidence: RouteEvidence) -> RuleResult | None:
             verdict = Verdict.LOOP_BUSY if is_busy else Verdict.LOOP_BLOCKED
             return RuleResult(verdict, reason, "no such hold in as many requests")
     return None
+
+
+def should_look_longer(evidence: RouteEvidence) -> bool:
+    """Return whether too little time has passed to meet what comes every few seconds."""
+    return can_watch(evidence) and evidence.seconds < SHORTEST_LOOK
 
 
 def should_watch_longer(evidence: RouteEvidence) -> bool:

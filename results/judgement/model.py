@@ -1,5 +1,6 @@
 """What was seen of a route, in numbers, and what the rules say of it. Times in seconds."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,7 @@ class Measurement(StrEnum):
     MIDDLE = "a level between two others"
     LONGER_LONE = "one user for longer"
     WATCH = "the watchdog"
+    LONGER_LOOK = "a longer look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,8 @@ class RouteEvidence:
     entry: RouteRecord
     levels: dict[int, LevelEvidence]
     unloaded: UnloadedLatency
+    repeats: tuple[LevelEvidence, ...] = ()  # further levels of as many users
+    seconds: float = math.inf  # from the first level's start to the last one's end
     lone_tries: int = 1  # levels of a lone user
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, commonest fault
     half_neighbours: dict[str, NeighbourEffect] | None = None  # at half of the capacity

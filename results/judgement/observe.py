@@ -104,11 +104,14 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
     lone = [row for cell in crowds if cell.users == 1 for row in _window_rows(recording, cell)]
     lone_rows = [row for row in lone if not row.censored]
     levels: dict[int, LevelEvidence] = {}
-    for cell in own:
-        is_level = cell.users not in levels and cell.repeat != BURST_REPEAT
-        if is_level and (level := _observe_level(recording, cell, lone_rows)):
-            levels[cell.users] = level
+    repeats: list[LevelEvidence] = []
     burst = next((cell for cell in own if cell.repeat == BURST_REPEAT), None)
+    for cell in own:
+        level = _observe_level(recording, cell, lone_rows) if cell is not burst else None
+        if level and cell.users not in levels:
+            levels[cell.users] = level
+        elif level:
+            repeats.append(level)
     half = next(
         (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
     )
@@ -117,6 +120,8 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
         entry=entry,
         levels=levels,
         unloaded=_unloaded([row.latency for row in lone_rows], levels),
+        repeats=tuple(repeats),
+        seconds=_examined_seconds(recording, crowds),
         lone_tries=sum(cell.users == 1 for cell in own),
         faults={cell.users: fault for cell in own if (fault := _faults(recording, cell))},
         half_neighbours=half_neighbours,
@@ -125,6 +130,12 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
         **_watched(recording, [cell for cell in cells if cell.watched], levels, facts.pop("roots")),
         **facts,
     )
+
+
+def _examined_seconds(recording: Recording, cells: Sequence[Cell]) -> float:
+    marks = [recording.marks(cell) for cell in cells]
+    begins, ends = ([x[name] for x in marks if name in x] for name in ("go", "end"))
+    return max(ends) - min(begins) if begins and ends else 0.0
 
 
 def _find_window(recording: Recording, cell: Cell) -> _Window | None:

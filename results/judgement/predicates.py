@@ -112,6 +112,14 @@ def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     return felt >= MAJORITY * level.users * app_cpu_per_request(evidence, level)
 
 
+def is_waiting_for_gil(evidence: RouteEvidence, level: LevelEvidence) -> bool:
+    """Return whether threads fill the core, and the neighbour waits for its turn with the GIL."""
+    turns = thresholds.GIL_ACQUISITIONS * level.users * thresholds.SWITCH_INTERVAL
+    neighbour = level.neighbours.get("async")
+    felt = (neighbour.loaded if neighbour else None) or 0.0
+    return is_core_full(evidence, level) and felt >= turns / 2
+
+
 def explained_share(level: LevelEvidence, latency: float) -> float:
     """Return the share of the users that `latency` seconds per request and their pauses explain."""
     return level.rate * (latency + level.think_time) / level.users
@@ -224,7 +232,8 @@ def find_long_pause(evidence: RouteEvidence) -> float:
 
     The loop once stood still for long. On a full core so it does behind many users, without a hold.
     """
-    paused = [level for level in evidence.levels.values() if _longest_pause(level) >= _LONG]
+    levels = (*evidence.levels.values(), *evidence.repeats)
+    paused = [level for level in levels if _longest_pause(level) >= _LONG]
     if any(not is_computing(evidence, level) for level in paused):
         return _SELDOM_WATCH
     return _SHORT_WATCH if any(x.users <= evidence.few_users for x in paused) else 0.0

@@ -54,6 +54,8 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
             is_unknown = result.verdict is Verdict.UNKNOWN
             reason += f"; {need} is missing" if is_unknown else ""
             return replace(result, reason=reason, needs=need)
+        if loop_rules.should_look_longer(evidence):
+            return replace(result, needs=Measurement.LONGER_LOOK)
     return result
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
 from results.judgement import predicates
+from results.judgement.loop_rules import SHORTEST_LOOK
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence
 from results.judgement.rules import evaluate_rules
 from results.schema import Cell
@@ -19,6 +20,7 @@ FitsBudget = Callable[[Cell, bool], bool]
 _MAX_TRIES = Counter({Measurement.LONGER_LONE: 2, Measurement.WATCH: 4})  # of the others one
 _HOLDS_PER_WATCH = 25  # that the watchdog should meet where each request holds the loop
 _WATCH_PIECE = 4.0  # seconds of watching at a time for what comes seldom
+_FAR_FROM_TOP = 0.65  # of many users: a level in between, as far as the pool allows
 _FIRST_REPEAT = 3  # of a level that is measured again: the second of any level is a gate's
 
 
@@ -53,7 +55,10 @@ class AdaptivePlan:
         if alone and alone.latencies:
             service_time = min(self.planner.service_time, alone.mean)
             cpu_time = predicates.total_cpu_per_request(alone)
-            self.planner = replace(self.planner, service_time=service_time, cpu_time=cpu_time)
+            longest = max(self.planner.longest, alone.longest)
+            self.planner = replace(
+                self.planner, service_time=service_time, cpu_time=cpu_time, longest=longest
+            )
 
     def _create_cell(self, need: Measurement, evidence: RouteEvidence) -> Cell:
         create: dict[Measurement, Callable[[RouteEvidence], Cell]] = {
@@ -69,6 +74,7 @@ class AdaptivePlan:
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
             ),
             Measurement.WATCH: self._watchdog_cell,
+            Measurement.LONGER_LOOK: self._longer_look_cell,
         }
         return create[need](evidence)
 
@@ -81,7 +87,12 @@ class AdaptivePlan:
         """Return enough users to fill a pool of the size seen, yet far from the top level."""
         pool = evidence.levels[MANY_USERS].rate * evidence.unloaded.worst_case
         users = max(1.3 * pool * (1 + SAME_RATE_TOLERANCE), 2.0 * FEW_USERS)
-        return self.planner.middle_cell(int(min(users, 0.85 * MANY_USERS)), evidence.spread)
+        most = min(max(_FAR_FROM_TOP * MANY_USERS, 1.15 * pool), 0.85 * MANY_USERS)
+        return self.planner.middle_cell(int(min(users, most)), evidence.spread)
+
+    def _longer_look_cell(self, evidence: RouteEvidence) -> Cell:
+        left = SHORTEST_LOOK - evidence.seconds
+        return self.planner.longer_look_cell(left, _FIRST_REPEAT + 7)
 
     def _watchdog_cell(self, evidence: RouteEvidence) -> Cell:
         level, number = _busiest(evidence), self.tries[Measurement.WATCH]

@@ -170,6 +170,7 @@ class Examination:
             route=request.route,
             path=request.path,
             service_time=min(result.seconds[1:] or result.seconds),
+            longest=max(result.seconds[1:] or result.seconds),
             neighbours=self.neighbours,
             ping_cost=self.ping_cost,
             requests=testbed.count_remaining(session, request),

@@ -36,6 +36,8 @@ _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
 _LEAST_CROWD, _LEAST_LONE, _PRECISION = 0.8, 0.4, 0.05
 # seconds, and unloaded latencies, without any answer after which a level ends
 _PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
+_LONGEST_RATIO = 2.5  # times the longest answer so far, for routes whose times differ much
+_LONE_PATIENCE = 10.0  # seconds: a lone user shuts no other out
 _COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
 
 
@@ -51,6 +53,7 @@ class LevelPlanner:
     ping_cost: float  # seconds of app time per ping, at most; 0 where it costs nothing
     requests: int = MAX_ROUTE_REQUESTS
     answer_bytes: int = 0  # per answer
+    longest: float = 0.0  # seconds of the longest answer so far
     cpu_time: float = 0.0  # CPU seconds per request of a lone user, as far as known
 
     def why_too_large(self, *cells: Cell) -> str | None:
@@ -82,8 +85,9 @@ class LevelPlanner:
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
         neighbours = self._neighbours_for(users, window) if with_neighbours else ()
         least = _LEAST_LONE if users == 1 else _LEAST_CROWD
-        computing = _COMPUTING_PATIENCE * users * self.cpu_time
-        patience = max(_PATIENCE_SECONDS, _PATIENCE_RATIO * self.service_time) + computing
+        shortest = _LONE_PATIENCE if users == 1 else _PATIENCE_SECONDS
+        usual = max(_PATIENCE_RATIO * self.service_time, _LONGEST_RATIO * self.longest)
+        patience = max(shortest, usual) + _COMPUTING_PATIENCE * users * self.cpu_time
         cell = replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW, least=least)
         return replace(cell, neighbours=neighbours, precision=_PRECISION, patience=patience)
 
@@ -160,6 +164,12 @@ class LevelPlanner:
         """Return a level in between: it confirms a plateau or refutes it."""
         window = 8 * self.service_time * (1 + scatter**2)
         return self.crowd_cell(users, _clamp_value(window, 1.2, 6.0))
+
+    def longer_look_cell(self, seconds: float, repeat: int) -> Cell:
+        """Return a few users with both neighbours for so many seconds, warm-up included."""
+        cell = self.crowd_cell(FEW_USERS, seconds, with_neighbours=True)
+        cell = replace(cell, precision=0.0, window=max(MIN_WINDOW_SECONDS, seconds - cell.warm_up))
+        return repeat_cell(cell, repeat)
 
     def burst_cell(self) -> Cell:
         """Return many users who start at one moment: what they need twice, all may lack."""

@@ -46,6 +46,7 @@ class Scene:
     def __init__(self, path: Path, file: TextIO) -> None:
         self.now, self.own_share, self.code = 100.0, 1.0, line.__code__
         self.slept_share = 0.0
+        self.clock = 1  # of the loop's thread: its CPU is known
         self.task: Any = None
         self.watch, self.file, self.folder = Watchdog(path, HERE.parent), file, path.parent
         made_up: Any = self

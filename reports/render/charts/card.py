@@ -73,7 +73,9 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
         places = format_count(concurrency, "place")
         style.label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
     axes.set(xscale="log", yscale="log")
-    axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *values), max_users * 2.5))
+    axes.set(
+        xlim=(0.8, max_users * 3), ylim=(0.4 * min([1, *filter(None, values)]), max_users * 2.5)
+    )
     for axis in (axes.xaxis, axes.yaxis):
         style.set_user_ticks(axis, (1, FEW_USERS, max_users))
     style.tidy_axes(axes, "served at once, by users")
