@@ -106,20 +106,17 @@ class AdaptivePlan:
 
     def _gate_cells(self, evidence: RouteEvidence) -> Iterator[Cells]:
         """Yield the levels that gates need; all their other metrics are measured already."""
-        gates = [gate for gate in self.gates if gate.matches(self.planner.route)]
-        if not evidence.crowds or evidence.top is None:
+        top, route = evidence.top, self.planner.route
+        if top is None:
             return
-        is_core_full = predicates.is_core_full(evidence, evidence.top)
-        has_neighbour_gate = any(gate.metric in NEIGHBOUR_METRICS for gate in gates)
-        is_half_open = not evidence.half_neighbours and evidence.top.rate > 0
-        if has_neighbour_gate and is_core_full and is_half_open:
-            half_cell = self.planner.half_capacity_cell(evidence.top.rate)
+        metrics = {gate.metric for gate in self.gates if gate.matches(route)}
+        is_half_needed = metrics & {*NEIGHBOUR_METRICS} and not evidence.half_neighbours
+        if is_half_needed and top.rate > 0 and predicates.is_core_full(evidence, top):
+            half_cell = self.planner.half_capacity_cell(top.rate)
             if self.fits(half_cell, False):
                 yield (half_cell,)
         level_gates = [gate for gate in self.gates if gate.metric in LEVEL_METRICS]
-        levels = required_levels(level_gates, self.planner.route)
-        sent = sum(level.sent for level in evidence.levels.values())
-        cells = self.planner.gate_cells(levels, evidence.levels, sent)
+        cells = self.planner.gate_cells(required_levels(level_gates, route), evidence.levels)
         if fitting := tuple(cell for cell in cells if not self.planner.why_too_large(cell)):
             yield fitting
 

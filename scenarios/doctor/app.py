@@ -221,10 +221,6 @@ class AppUnderTest:
         """Mask the secrets in the app's output."""
         return redact_secrets(text, self.secrets)
 
-    def read_app_info(self, session: str, folder: Path) -> dict[str, Any] | None:
-        """Return the app info that the agent wrote; None if it did not get that far."""
-        return read_agent_file(folder / "guest" / f"census-{session}.json")
-
     def startup_error(self, session: str, folder: Path, code: int | None) -> AtonceError:
         """Return why the app did not start; a `code` of None means that it still runs."""
         if failure := read_agent_file(folder / "guest" / f"trouble-{session}.json"):
@@ -267,8 +263,3 @@ def read_agent_file(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
     return None
-
-
-def watch_file(folder: Path, process: str) -> Path:
-    """Return the file whose existence makes the agent of a process run its watchdog."""
-    return folder / "guest" / f"{process}.watch"

@@ -7,18 +7,16 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import httpx
 import psutil
 
-from scenarios.doctor.app import read_agent_file, watch_file
-from scenarios.doctor.controls import cpu_seconds
+from scenarios.doctor.app import read_agent_file
 from scenarios.runner.preflight import fetch_response
 from scenarios.system.child_process import SupervisedProcess
-from scenarios.system.cpu_witness import CpuWitness
+from scenarios.system.cpu_witness import CpuWitness, cpu_seconds, descendant_processes
 
 _PINGS, _PING_TIMEOUT = 12, 1.0  # quick requests in a row, and seconds for each
 _CPU_SECONDS = 0.25  # seconds over which the CPU is read
@@ -30,7 +28,6 @@ _SPARE_WORK = 2  # tasks, threads or queued calls that may be more: our own conn
 _REST_TIMEOUT, _FALLING_TIMEOUT, _FOREIGN_TIMEOUT = 1.0, 5.0, 30.0
 _SWITCH_SECONDS = 0.25  # seconds until the agent has seen the watchdog's switch
 _WATCHDOG_TIMEOUT = 3.0  # seconds for the watchdog to start
-Work = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +36,7 @@ class Activity:
 
     ping: float  # seconds, p90
     cores: float
-    work: Work  # tasks, borrowed threads, queued calls; empty where the app does not say
-
-    def is_rest(self, idle: "Activity") -> bool:
-        """Return whether this is rest, compared with the process before its first load."""
-        return (
-            self.is_answering(idle)
-            and self.cores < max(_CALM_CORES, 1.2 * idle.cores)
-            and self.is_done(idle)
-        )
+    work: tuple[int, ...]  # tasks, borrowed threads, queued calls; empty where the app does not say
 
     def is_answering(self, idle: "Activity") -> bool:
         """Return whether it answers as quickly as before its first load."""
@@ -68,22 +57,18 @@ class Activity:
 class AppProcess:
     """A process of the app. Mutable state: what it did at rest, whether it can be loaded again."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - its parts
+    def __init__(
         self,
-        name: str,
-        folder: Path,
+        witness: CpuWitness,
+        given: Sequence[psutil.Process],  # where it has no agent
         client: httpx.Client,
         paths: tuple[str, str],  # of the quick requests, and of the agent's count of open work
         child: SupervisedProcess | None,  # None: it runs without us
-        members: Callable[[], list[psutil.Process]],
-        *,
-        has_agent: bool,
     ) -> None:
-        self.name, self.folder, self.client, self.child = name, folder, client, child
-        self.members = members
-        self.witness = CpuWitness(folder, name, members, has_agent=has_agent)
+        self.witness, self.name, self.folder = witness, witness.name, witness.folder
+        self.given, self.client, self.child = given, client, child
         self.ping_path, self.rest_path = paths
-        self.idle = Activity(self._measure_ping(), self._measure_cores(), self._count_work())
+        self.idle = self._observe()
 
     @property
     def is_alive(self) -> bool:
@@ -92,33 +77,36 @@ class AppProcess:
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds that it has used, with its children."""
-        return sum(map(cpu_seconds, self.members()))
+        ours = descendant_processes(self.child.pid) if self.child and not self.given else ()
+        return sum(map(cpu_seconds, (*self.given, *ours)))
 
     def raise_idle_work(self) -> None:
         """Count what the first requests to a route have left, like a client's tasks, as rest."""
         if work := self._count_work():
-            idle = self.idle
-            self.idle = Activity(idle.ping, idle.cores, tuple(map(max, work, idle.work or work)))
+            self.idle = replace(self.idle, work=tuple(map(max, work, self.idle.work or work)))
 
     def wait_for_rest(self, check: Callable[[], None], startup_seconds: float) -> bool:
         """Return whether it comes back to rest sooner than a fresh one would start."""
         began, before = time.perf_counter(), None
         while self.is_alive:
             check()
-            now = Activity(self._measure_ping(), self._measure_cores(), self._count_work())
-            if now.is_rest(self.idle):
+            now, timeout = self._observe(), _REST_TIMEOUT
+            is_answering, is_done = now.is_answering(self.idle), now.is_done(self.idle)
+            if is_answering and is_done and now.cores < max(_CALM_CORES, 1.2 * self.idle.cores):
                 return True
-            is_answering, timeout = now.is_answering(self.idle), _REST_TIMEOUT
             if is_answering and (now.is_below(before) or not self.child):
                 timeout = _FALLING_TIMEOUT
             elif not self.child:
                 timeout = _FOREIGN_TIMEOUT
-            if now.is_done(self.idle):  # other work on the machine may slow it
+            if is_done:  # other work on the machine may slow it
                 timeout = max(timeout, startup_seconds)
             if time.perf_counter() - began > timeout:
                 return False
             before = now
         return False
+
+    def _observe(self) -> Activity:
+        return Activity(self._measure_ping(), self._measure_cores(), self._count_work())
 
     def _measure_ping(self) -> float:
         """Return the p90 of some quick requests; infinite if one is not answered."""
@@ -137,7 +125,7 @@ class AppProcess:
         time.sleep(_CPU_SECONDS)
         return (self.cpu_seconds() - before) / (time.perf_counter() - began)
 
-    def _count_work(self) -> Work:
+    def _count_work(self) -> tuple[int, ...]:
         """Return the open work that the agent counts; nothing from an app without it."""
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
             answer = fetch_response(self.client, "GET", self.rest_path, timeout=_PING_TIMEOUT)
@@ -148,7 +136,7 @@ class AppProcess:
     @contextlib.contextmanager
     def watched(self, check: Callable[[], None]) -> Iterator[str | None]:
         """Switch the watchdog on for the length of the block; give why that failed."""
-        switch = watch_file(self.folder, self.name)
+        switch = self.folder / "guest" / f"{self.name}.watch"
         switch.touch()
         try:
             yield self._watchdog_failure(check, switch.stat().st_mtime_ns)

@@ -8,10 +8,8 @@ import contextlib
 import json
 import re
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -25,6 +23,7 @@ from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
 from scenarios.runner.run_plan import find_free_port
+from scenarios.system.cpu_witness import descendant_processes
 from scenarios.system.tls import certificate_advice
 
 OPENAPI_PATH = "/openapi.json"
@@ -74,11 +73,6 @@ def _is_port_open(host: str, port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False
-
-
-def readiness_path(app: AppUnderTest, secret: str) -> str:
-    """Return the path to request until the app answers."""
-    return f"/_atonce-{secret}/async" if app.launch_mode == "module" else f"/_atonce-{secret}"
 
 
 def find_neighbours(
@@ -173,29 +167,10 @@ def _parse_openapi(body: str) -> dict[str, Any] | None:
     return None
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU seconds of a process so far; 0 if it is gone."""
-    with contextlib.suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
-
-
-def list_processes(
-    app: AppUnderTest, url: str, child: subprocess.Popen[str] | None
-) -> Callable[[], list[psutil.Process]]:
-    """Return what lists the processes of a running app; those of a black box are found once."""
-    if app.launch_mode == "module" and child:
-        supervisor = psutil.Process(child.pid)
-        return lambda: descendant_processes(supervisor)
-    servers = server_processes(url)
-    return lambda: servers
-
-
 def server_processes(url: str) -> list[psutil.Process]:
     """Return the listeners at a local URL and their descendants; [] if the system hides them."""
     owners = _socket_owners(url)
-    children = chain.from_iterable(map(descendant_processes, owners))
+    children = chain.from_iterable(descendant_processes(owner.pid) for owner in owners)
     return list({process.pid: process for process in (*owners, *children)}.values())
 
 
@@ -206,7 +181,7 @@ def count_workers(url: str) -> int | None:
     """
     owners = _socket_owners(url)
     pids = {process.pid for process in owners}
-    families = ({child.pid for child in descendant_processes(owner)} for owner in owners)
+    families = ({child.pid for child in descendant_processes(pid)} for pid in pids)
     return sum(pids.isdisjoint(family) for family in families) or None
 
 
@@ -220,10 +195,3 @@ def _socket_owners(url: str) -> list[psutil.Process]:
             if port in {it.laddr.port for it in sockets if it.status == psutil.CONN_LISTEN}:
                 owners.append(process)
     return owners
-
-
-def descendant_processes(process: psutil.Process) -> list[psutil.Process]:
-    """Return all descendants of a process; [] if it is gone."""
-    with contextlib.suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []

@@ -4,7 +4,6 @@ First come the routes and the latency of the neighbours at rest. Then each route
 one user, a few users, and whatever else may decide its verdict.
 """
 
-import time
 from functools import partial
 
 import httpx
@@ -43,13 +42,10 @@ MIN_ROUTE_SECONDS = 5.0  # seconds below which no route can be examined
 def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
     with recorded_run(run, partial(doctor_run_info, settings)) as stop_request:
-        try:
-            # It reads the available cores, so it must come before pinning to one
-            testbed = AppTestBed(settings, run, stop_request, listener)
-            with pin_to_core(testbed.cores[1]), testbed.opened():
-                Examination(testbed).execute()
-        finally:
-            settings.app.remove_agent(run.path)
+        # It reads the available cores, so it must come before pinning to one
+        testbed = AppTestBed(settings, run, stop_request, listener)
+        with pin_to_core(testbed.locust_core), testbed.opened():
+            Examination(testbed).execute()
 
 
 def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteRequest]:
@@ -57,7 +53,6 @@ def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteReque
     run.describe(doctor_run_info(settings))
     with handle_stop_signals() as stop_request:
         testbed = AppTestBed(settings, run, stop_request, NoProgress())
-        Examination(testbed).install_agent()
         with testbed.opened():
             return read_routes(testbed, testbed.use_app().client, is_outline=True)
 
@@ -75,7 +70,6 @@ class Examination:
 
     def execute(self) -> None:
         """Measure the app at rest, then its routes."""
-        self.install_agent()
         route_requests = self.measure_idle()
         records = list(map(route_record, route_requests))
         self.run.info.routes = records
@@ -90,7 +84,7 @@ class Examination:
             raise error
         if not loadable:
             raise self._no_route_error(records[0])
-        _, sentence = find_over_budget(self.settings, ordered, self._elapsed, ROUTE_SECONDS)
+        _, sentence = find_over_budget(self.settings, ordered, self.testbed.elapsed, ROUTE_SECONDS)
         if sentence:
             self._add_note(sentence)
         try:
@@ -102,12 +96,8 @@ class Examination:
         if all(record.skipped for record in records):
             raise self._no_route_error(loadable[0][1])
 
-    @property
-    def _elapsed(self) -> float:
-        return time.perf_counter() - self.testbed.started_at
-
     def _add_note(self, sentence: str) -> None:
-        self.run.info.plan.notes.append(sentence)
+        self.testbed.add_note(sentence)
         self.testbed.report_step(sentence)
 
     def _no_route_error(self, record: RouteRecord) -> AtonceError:
@@ -116,11 +106,12 @@ class Examination:
 
     def examine_routes(self, loadable: list[tuple[RouteRequest, RouteRecord]]) -> None:
         """Examine all routes within the budget, then raise any crash."""
+        testbed = self.testbed
         for number, (request, record) in enumerate(loadable):
             known = self._route_seconds or [ROUTE_SECONDS]
             remaining = (len(loadable) - number) * sum(known) / len(known)
-            self.testbed.listener.set_total(min(self.settings.budget, self._elapsed + remaining))
-            if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
+            testbed.listener.set_total(min(self.settings.budget, testbed.elapsed + remaining))
+            if testbed.fits_budget(MIN_ROUTE_SECONDS):
                 self._examine_or_record_crash(request, record, f"route-{number + 1:02}")
             else:
                 record.unmeasured = self._over_budget_reason
@@ -135,7 +126,7 @@ class Examination:
         self, request: RouteRequest, record: RouteRecord, session: str
     ) -> None:
         """Examine a route. If our app crashes, keep the error: the next route restarts it."""
-        started = time.perf_counter()
+        started = self.testbed.elapsed
         try:
             self.examine_route(request, session, record)
         except OverBudgetError:
@@ -147,15 +138,10 @@ class Examination:
             self.run.add_warning(error.sentence)
             self._crash = self._crash or error
             self.testbed.stop_app()
-        self._route_seconds.append(time.perf_counter() - started)
-
-    def install_agent(self) -> None:
-        """Inspect the app's interpreter and install the agent."""
-        self.app.inspect_interpreter(self.run.info.app)
-        self.app.install_agent(self.run.path)
+        self._route_seconds.append(self.testbed.elapsed - started)
 
     def measure_idle(self) -> list[RouteRequest]:
-        """Start both processes: read the app's routes, measure its neighbours without other load."""
+        """Start both processes: read the routes, measure the neighbours without other load."""
         testbed = self.testbed
         testbed.start_locust()  # at the same time: nothing is measured so far
         client = testbed.use_app().client
@@ -164,7 +150,7 @@ class Examination:
         if self.app.launch_mode != "module":
             self.run.info.workers = count_workers(testbed.url) or 1
         if not self.neighbours:
-            self.run.info.plan.notes.append(
+            testbed.add_note(
                 "No neighbour route was found: the effect on other routes is not measured."
             )
             return route_requests
@@ -232,10 +218,9 @@ class Examination:
     ) -> bool:
         """Return whether cells fit all limits; keep the reason if they do not but are needed."""
         why = planner.why_too_large(*cells)
-        if not why and self.testbed.fits_budget(sum(map(level_duration, cells))):
-            why = planner.why_too_few_requests(*cells)
-        elif not why:
+        if not why and not self.testbed.fits_budget(sum(map(level_duration, cells))):
             why = self._over_budget_reason
+        why = why or planner.why_too_few_requests(*cells)
         if is_needed:
             record.unmeasured = why or record.unmeasured
         return not why

@@ -39,7 +39,6 @@ _PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
 _LONGEST_RATIO = 2.5  # times the longest answer so far, for routes whose times differ much
 _LONE_PATIENCE = 10.0  # seconds: a lone user shuts no other out
 _COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
-_HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,25 +83,18 @@ class LevelPlanner:
         cycle = self.service_time + think_time
         times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
-        neighbours = self.neighbours_for(users, window) if with_neighbours else ()
+        neighbours = self._neighbours_for(users, window) if with_neighbours else ()
         least = _LEAST_LONE if users == 1 else _LEAST_CROWD
-        computing = _COMPUTING_PATIENCE * users * self.cpu_time
-        patience = max(
-            _LONE_PATIENCE if users == 1 else _PATIENCE_SECONDS,
-            _PATIENCE_RATIO * self.service_time,
-            _LONGEST_RATIO * self.longest,
-        )
-        patience += computing
-        cell = replace(cell, precision=_PRECISION, least=least, patience=patience)
-        return self._limit_cell(replace(cell, neighbours=neighbours))
+        shortest = _LONE_PATIENCE if users == 1 else _PATIENCE_SECONDS
+        usual = max(_PATIENCE_RATIO * self.service_time, _LONGEST_RATIO * self.longest)
+        patience = max(shortest, usual) + _COMPUTING_PATIENCE * users * self.cpu_time
+        cell = replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW, least=least)
+        return replace(cell, neighbours=neighbours, precision=_PRECISION, patience=patience)
 
     def _drain_time(self, users: int) -> float:
-        return min(10.0, _SPARE_DRAIN + 2 * self.service_time + users * self.service_time)
+        return min(10.0, _SPARE_DRAIN + (2 + users) * self.service_time)
 
-    def _limit_cell(self, cell: Cell) -> Cell:
-        return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
-
-    def neighbours_for(self, users: int, window: float) -> tuple[Neighbour, ...]:
+    def _neighbours_for(self, users: int, window: float) -> tuple[Neighbour, ...]:
         """Return both neighbours at the rate that a p90 takes.
 
         Lower if they cost the app much, or wait so long that they take too many connections.
@@ -144,8 +136,7 @@ class LevelPlanner:
         error = max(known.worst_case - known.mean, known.mean - known.low)
         error_ratio = error / (MAX_RELATIVE_ERROR * known.mean)
         window = _clamp_value(12 * known.mean * error_ratio**2, 1.0, _MAX_SINGLE_WINDOW)
-        cell = replace(self.crowd_cell(1, window), precision=0.0)
-        return repeat_cell(cell, repeat)
+        return repeat_cell(replace(self.crowd_cell(1, window), precision=0.0), repeat)
 
     def few_users_cell(self) -> Cell:
         """Return a few users: a blocked loop shows here already, and drains soon."""
@@ -159,22 +150,20 @@ class LevelPlanner:
         Where a request queues more than once, or a loop answers all at once, answers come in cycles
         of one per user: the window is a little shorter than two cycles and ends with the second.
         """
-        window = _clamp_value(_widen_window(10 * self.service_time, scatter), 2.0, 8.0)
+        # a count's variance grows with the square of the spread
+        window = _clamp_value(10 * self.service_time * (1 + scatter**2), 2.0, 8.0)
         cell = self.crowd_cell(MANY_USERS, window, with_neighbours=True)
         if not rate:
             return cell
         cycle = MANY_USERS / rate
         window = _clamp_value(1.9 * cycle, cell.window, _MAX_CYCLES_WINDOW)
-        return replace(
-            cell,
-            window=window,
-            warm_up=_clamp_value(cycle, cell.warm_up, _MAX_CYCLES_WINDOW / 2),
-        )
+        warm_up = _clamp_value(cycle, cell.warm_up, _MAX_CYCLES_WINDOW / 2)
+        return replace(cell, window=window, warm_up=warm_up)
 
     def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
         """Return a level in between: it confirms a plateau or refutes it."""
-        window = _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0)
-        return self.crowd_cell(users, window)
+        window = 8 * self.service_time * (1 + scatter**2)
+        return self.crowd_cell(users, _clamp_value(window, 1.2, 6.0))
 
     def longer_look_cell(self, seconds: float, repeat: int) -> Cell:
         """Return a few users with both neighbours for so many seconds, warm-up included."""
@@ -185,24 +174,21 @@ class LevelPlanner:
     def burst_cell(self) -> Cell:
         """Return many users who start at one moment: what they need twice, all may lack."""
         cell = self.crowd_cell(MANY_USERS, 1.0, with_neighbours=True)
-        cell = repeat_cell(cell, BURST_REPEAT)
-        return replace(cell, stagger=0.0)
+        return replace(repeat_cell(cell, BURST_REPEAT), stagger=0.0)
 
     def half_capacity_cell(self, rate: float) -> Cell:
         """Return arrivals at half of the capacity `rate`, with both neighbours."""
-        half = _HALF_CAPACITY * rate
-        window = _clamp_value(8 / half, 1.5, 3.0)
-        return replace(
-            self.open_model_cell(half, window), neighbours=self.neighbours_for(FEW_USERS, window)
-        )
+        window = _clamp_value(16 / rate, 1.5, 3.0)
+        neighbours = self._neighbours_for(FEW_USERS, window)
+        return replace(self._open_model_cell(rate / 2, window), neighbours=neighbours)
 
-    def open_model_cell(self, rate: float, window: float) -> Cell:
+    def _open_model_cell(self, rate: float, window: float) -> Cell:
         """Return open-model Poisson arrivals at a rate, in requests per second."""
         max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))
         arrivals = poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight)
         times = Times(0.5, window, self._drain_time(1))
         cell = self._target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
-        return self._limit_cell(cell)
+        return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
     def watchdog_cell(self, users: int, window: float, repeat: int = 1) -> Cell:
         """Return a level with the watchdog."""
@@ -210,22 +196,16 @@ class LevelPlanner:
         return replace(cell, name=f"{cell.name} watched", watched=True, precision=0.0)
 
     def gate_cells(
-        self,
-        levels: dict[GateLevel | None, int],
-        measured: dict[int, LevelEvidence],
-        sent: int,
+        self, levels: dict[GateLevel | None, int], measured: dict[int, LevelEvidence]
     ) -> Iterator[Cell]:
-        """Yield the levels that gates need, with enough requests for their quantiles.
-
-        `sent` is how many requests of the route were sent so far.
-        """
-        highest = measured[max(measured)]
+        """Yield the levels that gates need, with enough requests for their quantiles."""
+        highest, sent = measured[max(measured)], sum(level.sent for level in measured.values())
         most = (self.requests - sent) // len(levels) if levels else 0
         counts_by_users: dict[int, int] = {}
         for level, count in levels.items():
             if level and level.unit == "/s":
                 window = _clamp_value(1.2 * count / level.amount, 2.0, _MAX_GATE_WINDOW)
-                yield replace(self.open_model_cell(level.amount, window), most=most)
+                yield replace(self._open_model_cell(level.amount, window), most=most)
             else:
                 users = int(level.amount) if level else highest.users
                 counts_by_users[users] = max(count, counts_by_users.get(users, 0))
@@ -249,11 +229,6 @@ def sufficient_requests(needed: float) -> int:
 
 def _clamp_value(value: float, minimum: float, maximum: float) -> float:
     return min(max(value, minimum), maximum)
-
-
-def _widen_window(seconds: float, scatter: float) -> float:
-    """Widen a window by the spread of the latencies: a count's variance grows with its square."""
-    return seconds * (1 + scatter**2)
 
 
 def _with_rate(

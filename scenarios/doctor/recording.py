@@ -27,6 +27,7 @@ class SpoolRecording:
 
     def __init__(self, run: RunWriter, session: str) -> None:
         self.run, self.session, self.origin = run, session, run.info.origin
+        self.app_lines: dict[str, list[_ProcessLine]] = {}  # by server
 
     @property
     def cells(self) -> Sequence[Cell]:
@@ -34,7 +35,7 @@ class SpoolRecording:
         return self.run.info.plan.cells
 
     def _spools(self, table: str) -> Iterator[Path]:
-        for session in (IDLE_SESSION, self.session):
+        for session in dict.fromkeys((IDLE_SESSION, self.session)):
             yield from sorted((self.run.path / table).glob(f"{session}-*.jsonl"))
 
     @cached_property
@@ -69,10 +70,22 @@ class SpoolRecording:
         lines = (line for server in servers for line in self._app_lines(server))
         return {line.request: line for line in lines if isinstance(line, records.Trace)}
 
+    def _marks(self, cell: Cell) -> Mapping[str, records.Mark]:
+        lines = self._load.get(cell.name, [])
+        return {line.mark: line for line in lines if isinstance(line, records.Mark)}
+
     def marks(self, cell: Cell) -> Mapping[str, float]:
         """Return the moments of a cell by name."""
-        lines = self._load.get(cell.name, [])
-        return {x.mark: x.t - self.origin for x in lines if isinstance(x, records.Mark)}
+        return {name: mark.t - self.origin for name, mark in self._marks(cell).items()}
+
+    def window(self, cell: Cell) -> tuple[records.Mark, records.Mark, list[records.Tick]] | None:
+        """Return the marks of a cell's window, and the generator's ticks in it."""
+        marks = self._marks(cell)
+        begin, end = marks.get("open"), marks.get("close")
+        if not begin or not end or end.t <= begin.t:
+            return None
+        ticks = (line for line in self._load[cell.name] if isinstance(line, records.Tick))
+        return begin, end, [tick for tick in ticks if begin.t <= tick.t <= end.t]
 
     def requests(self, cell: Cell) -> Sequence[RequestRow]:
         """Return the cell's own requests that were sent."""
@@ -97,13 +110,9 @@ class SpoolRecording:
             return Runtime()
 
     def _app_lines(self, server: str) -> list[_ProcessLine]:
-        if server not in self._app_lines_by_server:
-            self._app_lines_by_server[server] = list(self._read_app_lines(server))
-        return self._app_lines_by_server[server]
-
-    @cached_property
-    def _app_lines_by_server(self) -> dict[str, list[_ProcessLine]]:
-        return {}
+        if server not in self.app_lines:
+            self.app_lines[server] = list(self._read_app_lines(server))
+        return self.app_lines[server]
 
     def _read_app_lines(self, server: str) -> Iterator[_ProcessLine]:
         for path in (self.run.path / "probe").glob(f"{server}-*.jsonl"):
@@ -121,18 +130,16 @@ class SpoolRecording:
 
     def other_cpu(self, cell: Cell) -> float | None:
         """Return the share of all cores in its window that neither app nor generator used."""
-        lines = self._load.get(cell.name, [])
-        marks = {x.mark: x for x in lines if isinstance(x, records.Mark)}
-        begin, end = marks.get("open"), marks.get("close")
-        if not begin or not end or begin.used is None or end.used is None or end.t <= begin.t:
+        if not (window := self.window(cell)):
             return None
-        ticks = [x for x in lines if isinstance(x, records.Tick) and begin.t <= x.t <= end.t]
-        span = begin.t - self.origin, end.t - self.origin
-        rows = [row for row in self.processes(cell.server) if span[0] <= row.t <= span[1]]
-        if not rows or len(ticks) < 2:  # noqa: PLR2004 - a rate takes two points
+        begin, end, ticks = window
+        rows = self.processes(cell.server)
+        rows = [row for row in rows if begin.t <= row.t + self.origin <= end.t]
+        app_cpu, child_cpu = growth(rows, "cpu"), growth(rows, "kin_cpu")
+        if app_cpu is None or begin.used is None or end.used is None or not ticks[1:]:
             return None
         generator = (ticks[-1].cpu - ticks[0].cpu) / (ticks[-1].t - ticks[0].t)
-        ours = generator + sum(growth(rows, name) or 0.0 for name in ("cpu", "kin_cpu"))
+        ours = generator + app_cpu + (child_cpu or 0.0)
         used = (end.used - begin.used) / (end.t - begin.t)
         return max(0.0, used - ours) / (self.run.info.machine.cpus or 1)
 

@@ -4,6 +4,7 @@ import httpx
 
 from results.run_info import RouteRecord
 from results.store import RunWriter
+from scenarios.doctor.app import read_agent_file
 from scenarios.doctor.controls import fetch_openapi, skip_docs_routes
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.routes import (
@@ -27,7 +28,7 @@ def read_routes(
     selection, app, run = testbed.options.selection, testbed.app, testbed.run
     is_module = app.launch_mode == "module"
     if is_module:
-        app_info = app.read_app_info("app-1", run.path) or {}
+        app_info = read_agent_file(run.path / "guest" / "census-app-1.json") or {}
         run.info.app.framework = app_info.get("framework")
         run.info.loop = app_info.get("loop") or run.info.loop
     else:

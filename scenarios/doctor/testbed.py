@@ -13,29 +13,20 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import psutil
-
 from results.errors import AtonceError, ExitCode
 from results.records import Sent, decode_request_line
 from results.schema import Cell
 from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
-from scenarios.doctor import controls
+from scenarios.doctor import controls, retry
 from scenarios.doctor.app_process import AppProcess
 from scenarios.doctor.levels import level_duration
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.openapi.smoke_test import run_smoke_test
 from scenarios.doctor.progress import DoctorProgressListener
-from scenarios.doctor.retry import (
-    OTHERS_REASON,
-    QUIET_TIMEOUT,
-    OtherLoad,
-    archive_level,
-    find_interference,
-    has_fallen_silent,
-)
+from scenarios.doctor.recording import SpoolRecording
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.locust_process import LocustProcess
@@ -43,6 +34,7 @@ from scenarios.runner.preflight import open_http_client
 from scenarios.runner.run_plan import locust_running
 from scenarios.runner.supervise import describe_cell, run_job, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
+from scenarios.system.cpu_witness import CpuWitness, cpu_seconds, descendant_processes
 from scenarios.system.interrupt import StopRequest
 from scenarios.system.machine import app_cores, cpu_count_env, pinned_cores
 from scenarios.system.private_log import RunLog
@@ -58,7 +50,6 @@ _MAX_REPEATS = 3  # of a disturbed level
 _ENDURED_LEVELS = 10
 # Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
-MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: the minimum of --requests
 # Requests that no spool counts: alternatives, smoke test, warm-up of a fresh process; with a margin
 SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
 _LOCUST_MARGIN = 300  # seconds after the end of all time that Locust ends even without its driver
@@ -81,8 +72,7 @@ class AppTestBed:
         self.options, self.app = options, options.app
         self.run, self.stop_request, self.listener = run, stop_request, listener
         self.secret = secrets.token_hex(6)
-        self.cores = pinned_cores()
-        self.app_cores = app_cores()
+        self.locust_core, self.app_cores = pinned_cores()[1], app_cores()
         self.cpu_count_env = cpu_count_env()
         self.started_at = time.perf_counter()
         self.startup_seconds = 0.0
@@ -93,23 +83,33 @@ class AppTestBed:
         self.locust: LocustProcess | None = None
         self.app_stack, self.locust_stack = contextlib.ExitStack(), contextlib.ExitStack()
         self.process_count, self.job_counts = 0, Counter[str]()
-        self.others, self.endured_levels = OtherLoad(self._own_cpu), 0
+        self.others, self.endured_levels = retry.OtherLoad(self._own_cpu), 0
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Reserve the app's address for the length of the block; end with both processes ended."""
+        """Prepare the app and reserve its address; end with both processes and the agent gone."""
+        self.app.inspect_interpreter(self.run.info.app)
         self.url, self.port, reservation = controls.reserve_address(self.app)
         with reservation:
             try:
+                self.app.install_agent(self.run.path)
                 yield
-                self._end_locust()
+                if self.locust and self.locust.process.poll() is None:
+                    log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
+                    run_job(None, self.locust, None, lambda *_: None, log, self.raise_if_stopped)
             finally:
                 self.locust_stack.close()
                 self.stop_app()
+                self.app.remove_agent(self.run.path)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the test bed was made."""
+        return time.perf_counter() - self.started_at
 
     def fits_budget(self, seconds: float) -> bool:
         """Return whether that many more seconds fit the budget."""
-        return time.perf_counter() - self.started_at + seconds <= self.options.budget
+        return self.elapsed + seconds <= self.options.budget
 
     def raise_if_stopped(self) -> None:
         """Raise AtonceError when the user stops the run, or when the budget is long over."""
@@ -127,14 +127,9 @@ class AppTestBed:
         if not self.locust or self.locust.process.poll() is not None:
             self.locust_stack.close()
             seconds = int(self.options.budget + _MAX_OVERTIME + _LOCUST_MARGIN)
-            running = locust_running(self.run.path, self.url, MANY_USERS, seconds, self.cores[1])
+            running = locust_running(self.run.path, self.url, MANY_USERS, seconds, self.locust_core)
             self.locust = LocustProcess(self.locust_stack.enter_context(running))
         return self.locust
-
-    def _end_locust(self) -> None:
-        if self.locust and self.locust.process.poll() is None:
-            log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
-            run_job(None, self.locust, None, lambda *_: None, log, self.raise_if_stopped)
 
     def use_app(self, *, at_rest: bool = True) -> AppProcess:
         """Return a process of the app that can be loaded, a fresh one if it must be.
@@ -142,39 +137,36 @@ class AppTestBed:
         Raises OverBudgetError where no time is left to start one.
         """
         process = self.app_process
-        if process and process.is_alive and (not at_rest or self._is_at_rest(process)):
-            return process
+        if process and process.is_alive:
+            if not at_rest:
+                return process
+            self.report_step("waiting for the app to rest")
+            is_at_rest = process.wait_for_rest(self.raise_if_stopped, self.startup_seconds)
+            if is_at_rest or not process.child:  # one that is not ours is left alone
+                return process
         if process and process.child and not process.is_alive:
             code = process.child.returncode
-            _add_note(
-                self.run, f"The app ended by itself (exit code {code}) and was started again."
-            )
+            self.add_note(f"The app ended by itself (exit code {code}) and was started again.")
         self.stop_app()
         if self.process_count and not self.fits_budget(self.startup_seconds):
             raise OverBudgetError
         return self._start_app()
-
-    def _is_at_rest(self, process: AppProcess) -> bool:
-        self.report_step("waiting for the app to rest")
-        # one that is not ours is left alone, whatever it does
-        is_at_rest = process.wait_for_rest(self.raise_if_stopped, self.startup_seconds)
-        return is_at_rest or not process.child
 
     def _start_app(self) -> AppProcess:
         """Start the app, ready to answer; a URL runs already."""
         self.process_count += 1
         name = f"app-{self.process_count}"
         client = self.app_stack.enter_context(open_http_client(self.url, self.app.trust, 30.0))
-        ready_path = controls.readiness_path(self.app, self.secret)
-        child = None if self.app.launch_mode == "url" else self._launch(name, ready_path)
-        members = controls.list_processes(self.app, self.url, child)
-        paths = ready_path, f"/_atonce-{self.secret}/rest"
-        has_agent, folder = self.app.launch_mode == "module", self.run.path
-        process = AppProcess(name, folder, client, paths, child, members, has_agent=has_agent)
-        self.app_stack.callback(process.witness.close)
-        self.app_process = process
+        has_agent, our_path = self.app.launch_mode == "module", f"/_atonce-{self.secret}"
+        ping_path = f"{our_path}/async" if has_agent else our_path
+        child = None if self.app.launch_mode == "url" else self._launch(name, ping_path)
+        given = [] if has_agent else controls.server_processes(self.url)
+        witness = CpuWitness(self.run.path, name, given)
+        self.app_stack.callback(witness.close)
+        paths = ping_path, f"{our_path}/rest"
+        self.app_process = AppProcess(witness, given, client, paths, child)
         self.run.info.sessions.append(name)
-        return process
+        return self.app_process
 
     def _launch(self, name: str, ready_path: str) -> SupervisedProcess:
         controls.wait_for_free_port(self.app)
@@ -218,22 +210,20 @@ class AppTestBed:
         if child and child.was_killed:
             seconds = f"{self.options.stop_within:g} s"
             why = f"The app, or a process of it, still ran {seconds} after SIGTERM and was killed."
-            _add_note(self.run, f"{why} --stop-within gives it more time.")
+            self.add_note(f"{why} --stop-within gives it more time.")
 
     def wait_until_idle(self, app_process: SupervisedProcess) -> None:
         """Wait for work after the start, like filling a cache; once if the app never idles."""
-        children = app_process, self.locust and self.locust.process  # which starts beside it
-        heads = [psutil.Process(child.pid) for child in children if child]
-        processes = [*heads, *chain.from_iterable(map(controls.descendant_processes, heads))]
+        processes = descendant_processes(app_process.pid)
+        if self.locust:  # which starts at the same time
+            processes += descendant_processes(self.locust.process.pid)
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
         while self.can_become_idle:
             self.raise_if_stopped()
-            before = sum(map(controls.cpu_seconds, processes))
+            before = sum(map(cpu_seconds, processes))
             time.sleep(_IDLE_POLL_SECONDS)
-            if (
-                sum(map(controls.cpu_seconds, processes)) - before
-                <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS
-            ):
+            used = sum(map(cpu_seconds, processes)) - before
+            if used <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS:
                 return
             self.can_become_idle = time.perf_counter() < deadline
 
@@ -251,8 +241,7 @@ class AppTestBed:
                 time.sleep(0.1)
 
     def _note_unwatched(self) -> None:
-        why = self.unwatched_reason
-        _add_note(self.run, f"The watchdog could not sample the event loop: {why}.")
+        self.add_note(f"The watchdog could not sample the event loop: {self.unwatched_reason}.")
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
         """Return the requests that a route may still get: all attempts share one limit."""
@@ -284,15 +273,9 @@ class AppTestBed:
         cells = tuple(replace(cell, on=process) for cell in cells)
         self.run.extend_plan(cells)
         self.job_counts[session] += 1
-        return Job(
-            self.run.path,
-            f"{session}-{self.job_counts[session]}",
-            self.options.seed,
-            cells,
-            letters=templates,
-            trust=self.app.trust,
-            users=MANY_USERS,
-        )
+        worker = f"{session}-{self.job_counts[session]}"
+        folder, seed, trust = self.run.path, self.options.seed, self.app.trust
+        return Job(folder, worker, seed, cells, letters=templates, trust=trust, users=MANY_USERS)
 
     def run_level(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None = None
@@ -301,16 +284,18 @@ class AppTestBed:
 
         What cannot be watched, though it should be, is not run.
         """
-        label, reasons = request.route if request else "The idle neighbours", set[str | None]()
+        label, reasons = request.route if request else "The idle neighbours", set[str]()
         for tries_left in reversed(range(1 + _MAX_REPEATS)):
             left = self.count_remaining(session, request) if request else 0
             job = self._run_job(session, cells, request)
-            why = find_interference(self.run.path, job) if job else None
             self.endured_levels = max(0, self.endured_levels - 1)
-            if not job or not why or (why == OTHERS_REASON and self.endured_levels):
+            if not job:
+                return
+            why = retry.find_interference(SpoolRecording(self.run, session), job.cells)
+            if not why or (why == retry.OTHERS_REASON and self.endured_levels):
                 return
             reasons.add(why)
-            if not tries_left and reasons == {OTHERS_REASON}:
+            if not tries_left and reasons == {retry.OTHERS_REASON}:
                 self.endured_levels = _ENDURED_LEVELS
             if not tries_left or not self.fits_budget(sum(map(level_duration, job.cells))):
                 return
@@ -318,7 +303,7 @@ class AppTestBed:
                 sentence = f"{label} was not measured again, though {why}"
                 self.note_request_limit(sentence, session, request)
                 return
-            archive_level(self.run, session, job, label, why)
+            retry.archive_level(self.run, session, job, label, why)
 
     def _run_job(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
@@ -334,29 +319,23 @@ class AppTestBed:
         log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
         locust, steps = self.start_locust(), {cell.name: describe_cell(cell) for cell in cells}
 
-        def check_and_sample() -> None:
-            check()
+        def sample_and_report(cell: str, _: float) -> None:
             process.witness.sample()
+            self.report_step(steps.get(cell, cell))
 
         watching = process.watched(check) if is_watched else contextlib.nullcontext()
         with watching as self.unwatched_reason:
             if self.unwatched_reason:
                 self._note_unwatched()
                 return None
-            if not self.endured_levels and self.fits_budget(QUIET_TIMEOUT + _LEVEL_SECONDS):
+            if not self.endured_levels and self.fits_budget(retry.QUIET_TIMEOUT + _LEVEL_SECONDS):
                 self.others.wait_for_quiet(check)
             job = self._create_job(session, cells, process.name, request)
             if not job.cells:
                 return None
-            run_job(
-                process.child,
-                locust,
-                job,
-                lambda cell, _: self.report_step(steps.get(cell, cell)),
-                log,
-                check_and_sample,
-            )
-        if not has_fallen_silent(self.run.path, job):
+            run_job(process.child, locust, job, sample_and_report, log, check)
+        recording = SpoolRecording(self.run, session)
+        if not any("silent" in recording.marks(cell) for cell in job.cells):
             return job
         if process.child:
             self.stop_app(stop_within=0.0)  # it would not come back to rest
@@ -364,14 +343,19 @@ class AppTestBed:
 
     def _own_cpu(self) -> float:
         """Return the CPU seconds so far of this process, the app and Locust."""
-        families = [self.app_process.members()] if self.app_process else []
-        if self.locust and self.locust.process.poll() is None:
-            families.append(controls.descendant_processes(psutil.Process(self.locust.process.pid)))
-        return time.process_time() + sum(map(controls.cpu_seconds, chain(*families)))
+        app = self.app_process.cpu_seconds() if self.app_process else 0.0
+        locust = descendant_processes(self.locust.process.pid) if self.locust else ()
+        return time.process_time() + app + sum(map(cpu_seconds, locust))
 
     def report_step(self, step: str) -> None:
         """Report the current step to the listener."""
-        self.listener.on_progress(step, time.perf_counter() - self.started_at)
+        self.listener.on_progress(step, self.elapsed)
+
+    def add_note(self, note: str) -> None:
+        """Add a note to the plan, once."""
+        notes = self.run.info.plan.notes
+        if note not in notes:
+            notes.append(note)
 
 
 def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
@@ -383,9 +367,3 @@ def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
         if max_requests:
             shared.append(replace(cell, most=max_requests))
     return tuple(shared)
-
-
-def _add_note(run: RunWriter, note: str) -> None:
-    notes = run.info.plan.notes
-    if note not in notes:
-        notes.append(note)

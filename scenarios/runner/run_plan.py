@@ -35,7 +35,7 @@ from scenarios.runner.supervise import (
 )
 from scenarios.system import machine
 from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
-from scenarios.system.cpu_witness import CpuWitness, process_tree
+from scenarios.system.cpu_witness import CpuWitness
 from scenarios.system.interrupt import StopRequest
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -181,7 +181,7 @@ class _SessionDriver:
             check()
             if locust:
                 if app and settings.probe:
-                    check = self._check_and_sample(session, app, processes)
+                    check = self._check_and_sample(session, processes)
                 job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
                 supervise_locust(app, locust, iter([job]), report_cell, log, check)
                 answers.append(preflight.collect_answers(url, session.extra_requests, trust))
@@ -193,10 +193,10 @@ class _SessionDriver:
         return answer
 
     def _check_and_sample(
-        self, session: Session, app: subprocess.Popen[str], processes: contextlib.ExitStack
+        self, session: Session, processes: contextlib.ExitStack
     ) -> InterruptCheck:
         """Return a check for interruptions that also records the app's CPU."""
-        witness = CpuWitness(self.run.path, session.name, partial(process_tree, app.pid))
+        witness = CpuWitness(self.run.path, session.name)
         processes.callback(witness.close)
 
         def check_and_sample() -> None:

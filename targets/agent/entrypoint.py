@@ -21,9 +21,9 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NoReturn
 
+from . import process_stats
 from .app_info import collect_app_info
 from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace, send_json
-from .process_stats import expose_default_executor, rest_state
 from .stack_frames import FrameFormatter
 
 # annotations must not be evaluated: their names may be unknown
@@ -73,7 +73,7 @@ def create_app() -> Probe:
     """Return the user's app in agent and probe, as the server gets it."""
     config = AgentConfig(**json.loads(os.environ["ATONCE_AGENT"]))
     with contextlib.suppress(RuntimeError):  # before the app can make an executor of its own
-        expose_default_executor(asyncio.get_running_loop())
+        process_stats.expose_default_executor(asyncio.get_running_loop())
     agent_app = AgentApp(_import_app(config), config)
     if "starlette" in sys.modules:  # an older one loads this with the first `def` route
         with contextlib.suppress(ImportError):
@@ -162,10 +162,7 @@ def _error_location(error: BaseException, home: str) -> tuple[str | None, int | 
 
 
 class AgentApp:
-    """The user's app and its two neighbours.
-
-    The state: its loop while it serves, whether it is to be watched, and the watchdog.
-    """
+    """The user's app and its neighbours. The state: its loop, whether to watch it, the watchdog."""
 
     def __init__(self, app: ASGIApp, config: AgentConfig) -> None:
         self.app, self.config = app, config
@@ -290,4 +287,11 @@ async def _answer_in_thread(send: Send) -> None:
 
 async def _answer_what_is_in_progress(send: Send) -> None:
     """Answer what is in progress here, so that the driver sees when the app rests again."""
-    await send_json(send, rest_state(asyncio.get_running_loop()))
+    loop = asyncio.get_running_loop()
+    limiter, (_, waiting) = process_stats.thread_limiter(), process_stats.longest_queue_pool(loop)
+    counts = {
+        "tasks": len(asyncio.all_tasks(loop)),
+        "threads": limiter.borrowed_tokens if limiter else 0,
+        "queued": (process_stats.count_queued_calls(loop) or 0) + (waiting or 0),
+    }
+    await send_json(send, counts)

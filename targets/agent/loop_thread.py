@@ -137,9 +137,8 @@ class LoopThread:
             return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it did not wake up
         waits_for_gil = others > max(ran, gap / 10)  # as far as is known
         slept = 0.0  # it woke: part of the sleep may be our doing
-        if not waits_for_gil and (
-            len(self.stat_files) > 1 or (not waits_for_core and ran < gap / 2)
-        ):
+        has_schedule = len(self.stat_files) > 1
+        if not waits_for_gil and (has_schedule or (not waits_for_core and ran < gap / 2)):
             slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait_before))
         return ThreadTime(kept, max(0.0, slept), is_asleep=not waits_for_core)
 

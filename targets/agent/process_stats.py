@@ -10,11 +10,6 @@ from concurrent.futures import ThreadPoolExecutor, thread
 from typing import Any
 
 
-def has_limiter() -> bool:
-    """Return whether AnyIO, which limits worker threads, is loaded."""
-    return "anyio.to_thread" in sys.modules
-
-
 def thread_limiter() -> Any:
     """Return AnyIO's limiter of worker threads, or None. Call it in a task of the loop."""
     to_thread = sys.modules.get("anyio.to_thread")
@@ -66,19 +61,6 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
     threads = Counter(queue for worker, queue in busy if worker.is_alive())
     fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
-
-
-def rest_state(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """Return what is in progress: tasks, AnyIO's threads, and calls that wait for an executor.
-
-    Call it in a task of the loop.
-    """
-    limiter, (_, waiting) = thread_limiter(), longest_queue_pool(loop)
-    return {
-        "tasks": len(asyncio.all_tasks(loop)),
-        "threads": limiter.borrowed_tokens if limiter else 0,
-        "queued": (count_queued_calls(loop) or 0) + (waiting or 0),
-    }
 
 
 def runtime_facts(loop: asyncio.AbstractEventLoop, limiter: Any) -> dict[str, Any]:

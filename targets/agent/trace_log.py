@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -75,7 +76,7 @@ class TraceLog(ForkSafeThread):
         self.answered_at = clock_seconds()
         # here, as another thread could free a task that ends; while the loop is held none does
         self.tasks = len(asyncio.all_tasks())
-        if self.limiter is None and process_stats.has_limiter():
+        if self.limiter is None and "anyio.to_thread" in sys.modules:
             self.loop.create_task(self._find_limiter())
 
     async def _find_limiter(self) -> None:

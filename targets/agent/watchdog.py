@@ -156,7 +156,7 @@ class Watchdog(ForkSafeThread):
         """Pause, then request a heartbeat, and sample the stack until it comes."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + self.poll_pause
-        self._wait_until(self.sample_due)
+        self._wait_for_heartbeat(self.sample_due)
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
@@ -185,19 +185,14 @@ class Watchdog(ForkSafeThread):
         self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
 
     def _wait_for_heartbeat(self, until: float) -> bool:
-        """Wait until a moment; return whether the heartbeat came before."""
-        answered = self._wait_until(until)
-        # it may have come during the wait for the GIL
-        return answered or self.heartbeat.acquire(blocking=False)
-
-    def _wait_until(self, moment: float) -> bool:
-        """Wait, at most until a moment, for the heartbeat, and note how the GIL was got then."""
+        """Return whether the heartbeat comes before a moment, and note how the GIL was got then."""
         waits, is_crowded = count_waits(), self.loop_thread.is_crowded
         interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
-        answered = self.heartbeat.acquire(timeout=max(0.0, moment - clock_seconds()))
+        answered = self.heartbeat.acquire(timeout=max(0.0, until - clock_seconds()))
         self.gil_access = classify_access(count_waits() - waits)
-        return answered
+        # it may have come during the wait for the GIL
+        return answered or self.heartbeat.acquire(blocking=False)
 
     def reset(self) -> None:
         """Forget what thread and collector did until now, outside any hold."""

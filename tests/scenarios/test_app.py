@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 
 from results.errors import AtonceError, ExitCode
 from results.run_info import AppInfo
-from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.app import AppUnderTest, read_agent_file
 from scenarios.doctor.commands import parse_options
 from scenarios.doctor.controls import count_workers, server_processes
 from scenarios.doctor.environment import find_interpreter, load_variables
@@ -352,7 +352,7 @@ def test_a_failed_start_is_said_in_one_sentence(
     trouble = app_under_test.startup_error("idle", tmp_path, code)
     assert trouble.code is ExitCode.TARGET
     assert words in trouble.sentence
-    assert app_under_test.read_app_info("idle", tmp_path) is None
+    assert read_agent_file(tmp_path / "census-app-1.json") is None
 
 
 def test_the_app_runs_where_it_was_started_and_its_words_go_to_the_run(tmp_path: Path) -> None:

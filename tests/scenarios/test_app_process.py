@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from scenarios.doctor import app_process as module
 from scenarios.doctor.app_process import AppProcess
+from scenarios.system.cpu_witness import CpuWitness
 
 Course = Callable[[float], float]  # of something over time, since the load ended
 
@@ -46,10 +48,8 @@ class SimulatedApp:
         monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(module, "cpu_seconds", lambda _: self.cpu)
         client = httpx.Client(base_url="http://a", transport=httpx.MockTransport(self.answer))
-        members: Any = lambda: [None]  # noqa: E731
-        made = AppProcess(
-            "app-1", folder, client, ("/ping", "/rest"), child, members, has_agent=False
-        )
+        witness, given = CpuWitness(folder, "app-1"), [psutil.Process()]
+        made = AppProcess(witness, given, client, ("/ping", "/rest"), child)
         self.is_idle, self.now = False, 0.0
         return made
 

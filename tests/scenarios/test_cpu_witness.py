@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from results.spool_tables import RunSpools
-from scenarios.system.cpu_witness import CpuWitness, process_tree
+from scenarios.system.cpu_witness import CpuWitness
 
 # a second thread computes `thread` seconds and a child `child` seconds; then this one waits
 APP = """
@@ -73,9 +72,7 @@ def test_cpu_of_a_process_its_threads_and_its_children_is_read_from_outside(
     """That of a child counts while it lives and afterwards; of the loop's thread only its own."""
     with (
         app(0.4, 0.4) as (process, wait_until_done),
-        closing(
-            CpuWitness(tmp_path, "app-1", lambda: process_tree(process.pid), has_agent=False)
-        ) as witness,
+        closing(CpuWitness(tmp_path, "app-1", [psutil.Process(process.pid)])) as witness,
     ):
         witness.sample()
         loop_thread = wait_until_done()
@@ -85,7 +82,6 @@ def test_cpu_of_a_process_its_threads_and_its_children_is_read_from_outside(
             watch(witness, 0.2)
         watch(witness, 0.6)
         assert watched.loop_thread in {None, loop_thread}
-        assert witness.cores(0.5) == pytest.approx(0.0, abs=0.1)
     first, *_, last = rows(tmp_path)
     assert (last["variant"], last["pid"]) == ("app-1", process.pid)
     assert 0.4 <= last["cpu"] < 0.8
@@ -102,10 +98,9 @@ def test_an_app_with_our_agent_is_the_processes_that_write_spools(tmp_path: Path
     spool.parent.mkdir()
     with app(0, 0) as (process, wait_until_done), app(0, 0) as (other, _):
         wait_until_done()
-        with closing(CpuWitness(tmp_path, "app-1", lambda: process_tree(other.pid))) as witness:
+        with closing(CpuWitness(tmp_path, "app-1")) as witness:
             watch(witness, 0.3)
-            assert rows(tmp_path) == []  # nothing is written of what only its start is read for
-            assert witness.cores(0.2) is not None
+            assert rows(tmp_path) == []
             runtime = {"kind": "runtime", "t": 0.0, "facts": {"loop_thread": process.pid}}
             for name in (f"app-1-{process.pid}", f"app-11-{other.pid}"):
                 spool.with_name(f"{name}.jsonl").write_text(json.dumps(runtime) + "\n")
@@ -119,25 +114,25 @@ def test_an_app_with_our_agent_is_the_processes_that_write_spools(tmp_path: Path
 
 
 def test_an_app_that_has_ended_is_no_longer_read(tmp_path: Path) -> None:
-    """Its rate is unknown then, not zero."""
+    """It is read until then."""
     with app(0, 0) as (process, wait_until_done):
         wait_until_done()
-        known = [psutil.Process(process.pid)]
-        with closing(CpuWitness(tmp_path, "a", lambda: known, has_agent=False)) as witness:
+        with closing(CpuWitness(tmp_path, "a", [psutil.Process(process.pid)])) as witness:
             watch(witness, 0.3)
+            assert list(witness.watched) == [process.pid]
             process.kill()
             process.wait()
             watch(witness, 0.3)
-            assert witness.cores(0.2) is None
+            assert witness.watched == {}
 
 
 def test_what_an_inner_process_of_the_app_starts_is_of_its_own_kin_only(tmp_path: Path) -> None:
     """Of a master, its worker and what the worker has started, each counts once."""
     with app(0, 30) as (worker, _):
-        while len(tree := process_tree(os.getpid())) < 3:
+        while len(tree := [psutil.Process(), *psutil.Process().children(recursive=True)]) < 3:
             pass
         known = [process for process in tree if process.pid in {os.getpid(), worker.pid}]
-        witness = CpuWitness(tmp_path, "a", lambda: known, has_agent=False)
+        witness = CpuWitness(tmp_path, "a", known)
         witness.sample()
         master, inner = (witness.watched[process.pid].family for process in known)
         assert {process.pid for process in tree} >= {process.pid for process in inner} > set()

@@ -23,19 +23,13 @@ from scenarios.doctor import retry
 from scenarios.doctor import testbed as testbed_module
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.progress import NoProgress
-from scenarios.doctor.retry import (
-    OTHERS_REASON,
-    OtherLoad,
-    archive_level,
-    find_interference,
-    has_fallen_silent,
-)
+from scenarios.doctor.retry import OTHERS_REASON, OtherLoad, archive_level, find_interference
 from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
 from scenarios.generator.job import Job
 from scenarios.system.interrupt import StopRequest
 from tests.support.evidence_factory import bedside
 from tests.support.processes import MARK, ROOT, gone_within, new_mark, pids
-from tests.support.recordings import write
+from tests.support.recordings import recording, write
 
 CORES = 2
 WORKER = "route-01-2"
@@ -47,8 +41,8 @@ def measured(
     hardship: tuple[float, float, int],
     latency: float,
     app_cpu: float | None,
-) -> Job:
-    """A job of one four-second cell, late generator ticks and a machine under stress."""
+) -> Cell:
+    """One four-second cell, late generator ticks and a machine under stress."""
     cell = replace(bedside(0.1).few_users_cell(), on="app-1")
     for name in ("load", "samples", "probe"):
         (folder / name).mkdir()
@@ -79,7 +73,7 @@ def measured(
         ]
         lines = "".join(json.dumps(sample) + "\n" for sample in samples)
         (folder / "probe" / "app-1-77.system.jsonl").write_text(lines, encoding="utf-8")
-    return Job(folder, WORKER, 1, (cell,))
+    return cell
 
 
 @pytest.mark.parametrize(
@@ -126,9 +120,10 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
 ) -> None:
     """Its ticker and the machine's counters; not a short delay, nor any outside the window."""
     monkeypatch.setattr("os.cpu_count", lambda: CORES)
-    job = measured(tmp_path, late, hardship, latency, app_cpu)
-    assert why == find_interference(tmp_path, job)
-    assert find_interference(tmp_path, replace(job, worker="route-01-3")) is None
+    cell = measured(tmp_path, late, hardship, latency, app_cpu)
+    seen = recording(tmp_path, cell)
+    seen.run.info.machine.cpus = CORES
+    assert why == find_interference(seen, [bedside(0.1).single_user_cell(), cell])
 
 
 def test_what_was_measured_at_first_is_set_aside_and_said_once(tmp_path: Path) -> None:
@@ -307,7 +302,7 @@ def level_tries(
 
     monkeypatch.setattr(testbed, "_run_job", run_job)
     course = iter(reasons)
-    monkeypatch.setattr(testbed_module, "find_interference", lambda *_: next(course))
+    monkeypatch.setattr(retry, "find_interference", lambda *_: next(course))
     for _ in range(levels):
         testbed.run_level("route-01", (bedside(0.1).few_users_cell(),), ROUTE)
     return tries, testbed
@@ -361,17 +356,6 @@ def test_no_level_is_run_again_beyond_the_budget(
     """What was measured counts then."""
     monkeypatch.setattr(AppTestBed, "fits_budget", lambda *_: False)
     assert level_tries(tmp_path, monkeypatch, ["the machine swapped"])[0] == 1
-
-
-def test_silence_is_read_from_a_levels_own_marks(tmp_path: Path) -> None:
-    """Of whichever cell; a level that could not write has none."""
-    cell = bedside(0.1).few_users_cell()
-    (tmp_path / "load").mkdir()
-    for worker, mark in (("route-01-1", "close"), ("route-01-2", "silent")):
-        lines = [["mark", cell.name, mark, 10.0, 8, 0.0]]
-        write(tmp_path / "load" / f"{worker}.jsonl", lines)
-    jobs = [Job(tmp_path, f"route-01-{number}", 1, (cell,)) for number in (1, 2, 3)]
-    assert [has_fallen_silent(tmp_path, job) for job in jobs] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ import psutil
 import pytest
 
 from results.store import RunWriter
-from scenarios.doctor import controls
 from scenarios.doctor import testbed as testbed_module
-from scenarios.doctor.controls import cpu_seconds
 from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import AppTestBed, OverBudgetError
 from scenarios.system import machine
+from scenarios.system.cpu_witness import cpu_seconds
 from scenarios.system.interrupt import StopRequest
 
 
@@ -31,8 +30,8 @@ def waited(
 
     clock = SimpleNamespace(perf_counter=lambda: now, sleep=sleep)
     monkeypatch.setattr(testbed_module, "time", clock)
-    monkeypatch.setattr(controls, "cpu_seconds", lambda _: min(now, busy_seconds))
-    monkeypatch.setattr(controls, "descendant_processes", lambda _: [])
+    monkeypatch.setattr(testbed_module, "cpu_seconds", lambda _: min(now, busy_seconds))
+    monkeypatch.setattr(testbed_module, "descendant_processes", lambda _: [psutil.Process()])
     testbed = AppTestBed.__new__(AppTestBed)
     testbed.options = cast("Any", SimpleNamespace(budget=budget))
     testbed.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
