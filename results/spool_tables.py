@@ -19,7 +19,7 @@ from results.run_info import Runtime
 from results.spool import SpoolReader, read_spool
 
 BATCH_ROWS = 16_384  # requests that are built at a time
-_NO_TRACE = records.Trace("")
+NO_TRACE = records.Trace("")
 _NO_ANSWER = records.Done(0, 0.0, *[None] * 8)
 Start = records.Sent | records.Unsent
 End = records.Done | records.GivenUp
@@ -139,7 +139,7 @@ class RunSpools:
                             worker,
                             start,
                             answers.get(start.seq) or records.GivenUp(start.seq, last),
-                            traces.get(start.seq, _NO_TRACE),
+                            traces.get(start.seq, NO_TRACE),
                             self.origin,
                         )
                         for start in batch

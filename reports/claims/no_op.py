@@ -9,8 +9,8 @@ from reports.metrics.model import CrowdMetrics, RunMetrics
 from reports.metrics.repeats import format_repeated_value, pair_ratios
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import mean_margin
-from reports.verdicts.neighbours import FULL_CORE
 from results.formatting import format_seconds, format_share, format_with_interval
+from results.thresholds import FULL_CORE_SHARE
 
 # seconds for a hop into a thread and back, as published of another machine
 # (invoke-ai/InvokeAI#9436)
@@ -29,7 +29,7 @@ def _turn_costs(levels: tuple[CrowdMetrics, ...]) -> RepeatedValue:
 def _format_capacity(run_metrics: RunMetrics, levels: tuple[CrowdMetrics, ...]) -> str:
     """Return the capacity of a full core; else a lower bound from CPU per request."""
     core_share = float(np.mean([level.cpu or 0.0 for level in levels]))
-    if core_share >= FULL_CORE:
+    if core_share >= FULL_CORE_SHARE:
         return f"capacity {format_repeated_value(_turn_rates(levels), 'req/s')}"
     names = {level.cell for level in levels}
     counts = [entry for entry in run_metrics.cell_counts if entry.cell in names]

@@ -154,10 +154,8 @@ class NeighbourMetrics:
     @property
     def effect(self) -> NeighbourEffect:
         """What the judgement knows of it: the least that both may be."""
-        idle, loaded = self.idle, self.loaded
-        return NeighbourEffect(
-            kind=self.kind, idle=idle.low if idle else None, loaded=loaded.low if loaded else None
-        )
+        idle, loaded = (known.low if known else None for known in (self.idle, self.loaded))
+        return NeighbourEffect(idle=idle, loaded=loaded)
 
     @property
     def slowdown(self) -> float | None:

@@ -4,7 +4,8 @@ A request that shares a held loop waits for the work in front of it: the crowd's
 through one place (the loop), give this wait for each of the neighbour's requests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -13,8 +14,9 @@ from reports.metrics.run_data import RunData
 from reports.metrics.steady_state import steady_window, valid_rows
 from reports.stats.quantiles import Estimate, estimate_quantile, quantile
 from reports.stats.queueing import busy_service_time, neighbour_delays, replay_latencies
-from results.schema import Cell, Scenario
+from results.schema import Cell, Neighbour, Scenario
 
+EstimateP90 = Callable[[pd.DataFrame], Estimate | None]
 _NEIGHBOUR_QUANTILE = 0.90
 
 
@@ -32,26 +34,32 @@ def measure_neighbours(
     idle_cells = (cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS)
     idle_cell = next((cell for cell in idle_cells if cell.repeat == top.repeat), None)
     for ping in top.neighbours:
-        loaded = select_pings(run_data, top, ping.route)
-        idle = select_pings(run_data, idle_cell, ping.route) if idle_cell else None
-        predicted = None
-        if holds_loop and ping.kind == "async" and loaded is not None:
-            predicted = _predict_neighbour_p90(run_data, top, loaded)
-        idle_pings, loaded_pings = (0 if rows is None else len(rows) for rows in (idle, loaded))
-        estimates = estimate_p90(idle), estimate_p90(loaded)
-        yield NeighbourMetrics(ping.kind, *estimates, idle_pings, loaded_pings, predicted)
+        metrics = compare_pings(run_data, idle_cell, top, ping, estimate_p90)
+        if holds_loop and ping.kind == "async":
+            predicted = _predict_neighbour_p90(run_data, top, _select_pings(run_data, top, ping))
+            metrics = replace(metrics, predicted_p90=predicted)
+        yield metrics
 
 
-def select_pings(run_data: RunData, cell: Cell, route: str) -> pd.DataFrame | None:
+def compare_pings(
+    run_data: RunData, rest: Cell | None, cell: Cell, ping: Neighbour, estimate: EstimateP90
+) -> NeighbourMetrics:
+    """Return one neighbour at rest and in a cell."""
+    idle, loaded = (_select_pings(run_data, some, ping) for some in (rest, cell))
+    p90s = estimate(idle), estimate(loaded)
+    return NeighbourMetrics(ping.kind, *p90s, len(idle), len(loaded), predicted_p90=None)
+
+
+def _select_pings(run_data: RunData, cell: Cell | None, ping: Neighbour) -> pd.DataFrame:
     """Return the right answers of one neighbour in a cell's window."""
-    window = steady_window(run_data, cell, cell.neighbour_cell_name)
-    return None if window is None else valid_rows(window.rows[window.rows.route == route])
+    window = steady_window(run_data, cell, cell.neighbour_cell_name) if cell else None
+    if window is None:
+        return run_data.samples[:0]
+    return valid_rows(window.rows[window.rows.route == ping.route])
 
 
-def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
+def estimate_p90(rows: pd.DataFrame) -> Estimate | None:
     """Return p90 of pings, with the unanswered as bounds."""
-    if rows is None:
-        return None
     finished = ~rows.censored.to_numpy()
     return estimate_quantile(rows.latency.to_numpy(), finished, _NEIGHBOUR_QUANTILE)
 

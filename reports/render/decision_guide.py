@@ -15,9 +15,9 @@ from reports.model import Report
 from reports.render.tones import Advice
 from reports.stats.intervals import Interval
 from reports.verdicts.findings import decide_verdict
-from reports.verdicts.neighbours import FULL_CORE
 from results.formatting import format_count, format_served_at_once, format_with_interval
 from results.schema import Scenario
+from results.thresholds import FULL_CORE_SHARE
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
 
 Item = TypeVar("Item")
@@ -140,7 +140,7 @@ def _describe_limit(route: RouteMetrics, cpu: float | None, verdict: Verdict) ->
     limit = VERDICTS[verdict].mechanism or "-"
     if verdict in POOL_VERDICTS:
         limit += f" ({round(route.served_at_once or 0)})"
-    is_full = (cpu or 0.0) >= FULL_CORE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
+    is_full = (cpu or 0.0) >= FULL_CORE_SHARE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
     return f"{limit}, but one core is full" if is_full else limit
 
 

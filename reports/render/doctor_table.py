@@ -39,7 +39,7 @@ def _measured(cell: Callable[[Diagnosis, LevelEvidence], str]) -> Callable[[_Row
 DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
-    Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded_mean))),
+    Column("unloaded", _measured(lambda item, _: format_seconds(item.evidence.unloaded.mean))),
     Column("users", _measured(lambda _, top: str(top.users))),
     Column("mean", _measured(lambda item, _: _format_mean(item))),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),

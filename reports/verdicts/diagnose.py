@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from reports.checks.model import CheckStatus, TrustLevel, TrustReport
 from reports.metrics.model import RouteMetrics, RunMetrics
 from reports.verdicts.diagnosis import NO_LIMIT_VERDICTS, Diagnosis, Finding, first_request_note
-from reports.verdicts.evidence import SealedRecording, gather_route, neighbour_metrics
+from reports.verdicts.evidence import SealedRecording, neighbour_metrics
 from reports.verdicts.neighbours import describe_worst_neighbour
 from reports.verdicts.remedies import choose_remedy
 from results.formatting import (
@@ -16,7 +16,6 @@ from results.formatting import (
     format_served_at_once,
     format_share,
 )
-from results.judgement.culprit import source_roots
 from results.judgement.model import RouteEvidence
 from results.judgement.observe import idle_loop_holds
 from results.judgement.predicates import MAJORITY, is_own_culprit, least_cpu_per_request
@@ -39,7 +38,6 @@ def diagnose_routes(
     return tuple(
         _diagnose_route(
             recording,
-            run_metrics,
             routes.get(entry.route) or RouteMetrics(route=entry.route, variant=entry.route),
             entry,
             trust,
@@ -51,26 +49,19 @@ def diagnose_routes(
 
 def describe_idle_holds(recording: SealedRecording) -> str | None:
     """Say what holds the loop of the idle app, where that takes a notable time."""
-    run = recording.run_data.run
-    holds, watched = idle_loop_holds(recording, run.idle_span, source_roots(run.app))
+    holds, watched = idle_loop_holds(recording)
     if not holds.culprits or holds.seconds < _NOTABLE_SHARE * watched:
         return None
     worst, share = holds.culprits[0], format_share(holds.seconds / watched)
     place = f"{worst.file}:{worst.line} ({worst.call or worst.function})"
-    return (
-        f"The idle app holds its own loop for {share} of the time, mostly at {place}. Every route"
-        " waits for that."
-    )
+    held = f"The idle app holds its own loop for {share} of the time, mostly at {place}."
+    return f"{held} Every route waits for that."
 
 
 def _diagnose_route(
-    recording: SealedRecording,
-    run_metrics: RunMetrics,
-    route: RouteMetrics,
-    entry: RouteRecord,
-    trust: TrustReport,
+    recording: SealedRecording, route: RouteMetrics, entry: RouteRecord, trust: TrustReport
 ) -> Finding:
-    evidence = gather_route(recording, run_metrics, entry)
+    run, evidence = recording.info, recording.observe(entry)
     is_untrusted = trust.trust_level is TrustLevel.UNTRUSTED
     failed = [
         Failure(check.why, check.remedy)
@@ -88,22 +79,21 @@ def _diagnose_route(
         and culprit.share >= _MIN_CULPRIT_SHARE
     )
     top = evidence.top
-    served = top.rate * evidence.unloaded_mean if top else None
-    run, run_data = run_metrics.run, recording.run_data
-    cells = [cell for cell in recording.cells if cell.variant == entry.route]
+    served = top.rate * evidence.unloaded.mean if top else None
+    cells = [cell for cell in run.plan.cells if cell.variant == entry.route]
     cores = len(run.runtime(cells[0].server if cells else entry.session).cpus or ())
     remedy = choose_remedy(
         rule_result.verdict,
         culprits[0] if culprits else None,
-        service_s=evidence.unloaded_mean,
-        is_async=evidence.entry.is_async,
+        service_s=evidence.unloaded.mean,
+        is_async=entry.is_async,
         concurrency=rule_result.concurrency or served,
         cpu_s=least_cpu_per_request(evidence, top) if top else None,
         # a container may have less
         cores=min(cores, math.ceil(run.machine.cpu_limit or cores)),
     )
     neighbours = {
-        cell.users or None: neighbour_metrics(run_data, cell)
+        cell.users or None: neighbour_metrics(recording.run_data, cell)
         for cell in reversed(cells)
         if cell.scenario in (Scenario.CROWD, Scenario.STEADY) and not cell.watched
     }
@@ -123,7 +113,7 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"{name}: {reason}."
         return
     served, rate = diagnosis.served_at_once, format_number(top.rate)
-    arithmetic = f"{rate} req/s x {format_seconds(evidence.unloaded_mean)}"
+    arithmetic = f"{rate} req/s x {format_seconds(evidence.unloaded.mean)}"
     yield (
         f"{name} serves {format_served_at_once(served)} at once ({arithmetic}):"
         f" {VERDICTS[verdict].mechanism}{describe_worst_neighbour(diagnosis.route, top.users)}."

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
-from reports.verdicts.model import Remedy
+from reports.verdicts.remedy_rules import Remedy
 from results.formatting import format_count, format_seconds
 from results.judgement.culprit import Culprit
 from results.judgement.model import RouteEvidence, RuleResult

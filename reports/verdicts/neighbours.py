@@ -6,9 +6,8 @@ from enum import StrEnum
 from reports.metrics.model import NeighbourMetrics, RouteMetrics
 from results.formatting import format_count, format_ratio, format_seconds
 from results.judgement.predicates import is_neighbour_harmed
-from results.thresholds import FULL_CORE_SHARE, GIL_ACQUISITIONS, SWITCH_INTERVAL
+from results.thresholds import GIL_ACQUISITIONS, SWITCH_INTERVAL
 
-FULL_CORE = FULL_CORE_SHARE
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
 _ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
 
@@ -43,20 +42,14 @@ def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> Ne
 
 def describe_worst_neighbour(route: RouteMetrics, users: int) -> str:
     """Say how much later the slowest neighbour answered, or the async one if none is slowed."""
-    changes = {
-        neighbour: f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
-        for neighbour in route.neighbours.values()
-        if neighbour.loaded and neighbour.idle and neighbour.slowdown
-    }
-    if not changes:
+    measured = [neighbour for neighbour in route.neighbours.values() if neighbour.slowdown]
+    if not measured:
         return ""
-
-    def severity(neighbour: NeighbourMetrics) -> tuple[bool, bool]:
-        return is_neighbour_harmed(neighbour.effect), neighbour.kind == "async"
-
-    worst = max(changes, key=severity)
+    worst = max(measured, key=lambda x: (is_neighbour_harmed(x.effect), x.kind == "async"))
+    effect = worst.effect
     name = f"`{'async def' if worst.kind == 'async' else worst.kind}` neighbour route"
-    if not is_neighbour_harmed(worst.effect):
-        return f"; the {name} stayed fast (p90 {changes[worst]})"
+    change = f"{format_seconds(effect.idle)} to {format_seconds(effect.loaded)}"
+    if not is_neighbour_harmed(effect):
+        return f"; the {name} stayed fast (p90 {change})"
     ratio, crowd = format_ratio(worst.slowdown or 0), format_count(users, "user")
-    return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {crowd}"
+    return f"; the {name} went from {change} (p90, {ratio}) under the load of {crowd}"

@@ -7,8 +7,7 @@ places each waits N S / c.
 import re
 from collections.abc import Sequence
 
-from reports.verdicts.model import Remedy
-from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, RemedyRule
+from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, Remedy, RemedyRule
 from results.formatting import format_count, format_number, format_seconds
 from results.judgement.culprit import Culprit
 from results.judgement.predicates import NEAR_POOL_SIZE

@@ -22,6 +22,17 @@ class Effect(Enum):
     LESS_CPU = auto()  # the cores answer more requests
 
 
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to write instead, and the effect; `twin` is such a route of `targets.antipatterns`."""
+
+    title: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    expect: str
+    twin: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyRule:
     """One rule: on which verdicts, for which call or library (empty fits all), and what to do."""

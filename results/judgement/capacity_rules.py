@@ -2,19 +2,16 @@
 
  7. Users, their pauses and the unloaded time (the mean, known to within 15 %) explain the rate; or
     most requests take as long among many users as among a few; or the rate is beyond what one
-    generator sends with room to spare, and the neighbours are calm: nothing queues, it scales - at
-    least as far as was measured.
+    generator sends with room to spare, and the neighbours are calm: it scales, as far as measured.
  8. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for
     the loop's executor: executor-pool. They wait for another executor: pool-limited.
  9. A plateau of one at least, the same at two levels (within chance), too low for any unloaded time
     that the lone requests allow, with calm neighbours and room on the core at the lower one:
-    pool-limited, by something with that many places. The app did not show the cause: other busy
-    processes may be what is full, and a limit of requests per second has the same effect. In a
-    lesson a single crowd with such a rate is a plateau, and one of the size of the loop's executor
-    whose queue is hidden: executor-pool.
-10. The core is full. A request computes for 10 ms and more, takes twice its unloaded time, and the
-    neighbours are calm at half of the capacity (which a lesson does not measure): cpu-bound. Else
-    it scales as far as the core goes.
+    pool-limited. The cause was not seen: other busy processes may be what is full, and a limit of
+    requests per second has the same effect. In a lesson one crowd is enough, and a plateau of the
+    size of the loop's executor, whose queue is hidden, is executor-pool.
+10. The core is full: cpu-bound, if a request computes for 10 ms and more, takes twice its unloaded
+    time, and the neighbours are calm at half of the capacity; else, and in a lesson, it scales.
 11. The app computes for more than half of the time, its requests wait for whatever they need
     together, and they queue before they enter the app (or hardly queue): it scales.
 """
@@ -66,7 +63,7 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
         waiting, size, verdict = stats.threads_waiting, tokens, Verdict.THREAD_POOL
         what = f"requests waited for one of {tokens:.0f} threads"
         kept = (stats.threads or 0.0) / top.rate if top.rate else 0.0
-        if kept > predicates.LONGER_THAN_ANSWER * evidence.unloaded_mean:
+        if kept > predicates.LONGER_THAN_ANSWER * evidence.unloaded.mean:
             what += (
                 f", which each request keeps for {format_seconds(kept)}, most of it after its"
                 f" answer: {format_number(tokens / kept)} requests/s are all that they keep up with"
@@ -112,9 +109,8 @@ def match_plateau(evidence: RouteEvidence) -> RuleResult | None:
         for level in between or [top]
         if _has_room(evidence, level) and predicates.is_rate_plateau(evidence, level, top)
     ]
-    if not below:
-        return None
-    if predicates.is_async_harmed(top) and not predicates.is_core_full(evidence, top):
+    is_held = predicates.is_async_harmed(top) and not predicates.is_core_full(evidence, top)
+    if is_held or not below:
         return None
     rate = format_number(top.rate)
     if top.other_cpu >= BUSY_MACHINE:
@@ -124,7 +120,7 @@ def match_plateau(evidence: RouteEvidence) -> RuleResult | None:
         )
         advice = "a quiet machine; or a look at what it calls, e.g. a database"
         return RuleResult(Verdict.UNKNOWN, reason, advice)
-    served = max(top.rate, below[-1].rate) * evidence.unloaded_mean
+    served = max(top.rate, below[-1].rate) * evidence.unloaded.mean
     if served < _MIN_CONCURRENCY:
         return None  # a pool has one place at least: what is slower than that is no pool
     concurrency, cpu_use = max(1, round(served)), predicates.describe_cpu_use(below[-1])
@@ -145,7 +141,7 @@ def _has_room(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     return used <= _FREE_CORE_SHARE * evidence.workers and not predicates.is_async_harmed(level)
 
 
-def match_unconfirmed_plateau(evidence: RouteEvidence) -> RuleResult | None:
+def match_open_plateau(evidence: RouteEvidence) -> RuleResult | None:
     """Match a queue that one level shows: a level in between confirms a plateau, or refutes it."""
     few, top = evidence.few, evidence.many
     is_asked = any(few.users < users < top.users for users in evidence.levels)
@@ -163,7 +159,7 @@ def match_full_core(evidence: RouteEvidence) -> RuleResult | None:
     top = evidence.many
     cpu_use, rate = predicates.describe_cpu_use(top), format_number(top.rate)
     if predicates.is_core_full(evidence, top):
-        is_open = _is_filled_by_waiting(evidence, top) and match_unconfirmed_plateau(evidence)
+        is_open = _is_filled_by_waiting(evidence, top) and match_open_plateau(evidence)
         if result := is_open or _match_cpu_bound(evidence, top):
             return result
         if top.rate:
@@ -183,14 +179,13 @@ def _is_filled_by_waiting(evidence: RouteEvidence, top: LevelEvidence) -> bool:
 
 def _match_cpu_bound(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
     cpu_time = predicates.least_cpu_per_request(evidence, top)
-    is_waiting = top.is_silent or top.mean >= _BOUND_RATIO * evidence.unloaded_mean
+    is_waiting = top.is_silent or top.mean >= _BOUND_RATIO * evidence.unloaded.mean
     if cpu_time < HOLD_SECONDS or not is_waiting or evidence.is_final:
         return None
     half = (evidence.half_neighbours or {}).get("async")
     if predicates.is_async_harmed(top) and not (half and half.loaded):
         reason = "it fills the core; half of the load was not measured"
-        need = Measurement.HALF
-        return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
+        return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=Measurement.HALF)
     if predicates.is_async_harmed(top) and predicates.is_neighbour_harmed(half):
         return None
     cost, use = format_seconds(cpu_time), predicates.describe_cpu_use(top)
@@ -219,7 +214,4 @@ def _is_waiting_for_core(evidence: RouteEvidence, top: LevelEvidence) -> bool:
     )
 
 
-RULES = (
-    *(match_no_queue, match_thread_pools, match_plateau, match_full_core),
-    match_unconfirmed_plateau,
-)
+RULES = (match_no_queue, match_thread_pools, match_plateau, match_full_core, match_open_plateau)

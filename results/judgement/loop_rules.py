@@ -1,25 +1,21 @@
 """The rules on who holds the event loop.
 
- 3. It stops answering altogether while the core idles: deadlock if the `async` neighbour is still
-    answered, loop-blocked if that is silent, too.
- 4. It slows the `async` neighbour (p90 five times its idle value and 20 ms or more):
-    a. while the app's own threads, and not the loop, fill the core: gil-bound - where a request
-       computes for 10 ms or more, and a few of them are enough: with many, any full core does. It
-       waits for half of their turns with the GIL at least: C code that lets it go offers the core;
-    b. while the core idles, or is not full and requests wait one at a time: loop-blocked, however
-       short: no request may wait on the loop;
-    c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load
-       slows the neighbour as well; else it is cpu-bound. Behind many users honest work on a full
-       core slows it as much: so a and c take 10 ms per request, and c half of the load as well
-       (but in a lesson, which has neither half nor watchdog). A watchdog must have seen b: where
-       nothing holds the loop, another process has the core, and the verdict is unknown. It counts
-       what the route starts (a task, a batch), and not what holds the loop of an idle app.
- 5. It is slowed seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the
-    same two verdicts, sometimes. Garbage collections, which meet any line that requests memory, are
-    no line's holds: the watchdog marks them.
-
-Whatever else holds the loop of an idle app also delays the idle neighbour, and the watchdog says
-"elsewhere".
+3. It stops answering altogether while the core idles: deadlock if the `async` neighbour is still
+   answered, loop-blocked if that is silent, too.
+4. It slows the `async` neighbour:
+   a. while the app's own threads, and not the loop, fill the core: gil-bound, if a few users are
+      enough, and it waits for half of their turns with the GIL at least: C code that lets it go
+      offers the core;
+   b. while the core idles, or is not full and requests wait one at a time: loop-blocked, however
+      short. A watchdog must have seen it: where nothing holds the loop, another process has the
+      core, and the verdict is unknown. It counts what the route starts (a task, a batch), and not
+      what holds the loop of an idle app;
+   c. while the loop computes: loop-busy, if half of its load slows the neighbour as well; else it
+      is cpu-bound. A lesson has neither half nor watchdog.
+   Behind many users honest work on a full core slows it as much, so a and c take 10 ms a request.
+5. It is slowed seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the
+   same two verdicts. Garbage collections, which meet any line that requests memory, are no line's
+   holds: the watchdog marks them.
 """
 
 from dataclasses import replace
@@ -28,12 +24,7 @@ from results.formatting import format_count, format_number, format_seconds, form
 from results.judgement import predicates
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
 from results.judgement.predicates import BUSY_MACHINE, MAJORITY
-from results.thresholds import (
-    COMPUTES_CORE_SHARE,
-    FEW_USERS,
-    HOLD_SECONDS,
-    LONG_HOLD_SECONDS,
-)
+from results.thresholds import COMPUTES_CORE_SHARE, FEW_USERS, HOLD_SECONDS, LONG_HOLD_SECONDS
 from results.verdicts import Verdict
 
 # seconds that a route is loaded, with its neighbours, at least: a key that is fetched again when it
@@ -60,18 +51,17 @@ def match_silence(evidence: RouteEvidence) -> RuleResult | None:
         return None
     crowd, waiting = format_count(level.users, "user"), format_count(level.unanswered, "request")
     reason = f"with {crowd} it stopped answering altogether: {waiting} waited in vain"
+    advice = "an answer for every user"
     if not predicates.is_async_harmed(level):
         busy = level.server_stats.threads
         threads = f", {busy:.0f} of AnyIO's threads were taken" if busy and busy >= 1 else ""
         reason = f"{reason}, while the loop still answered{threads}"
-        return RuleResult(Verdict.DEADLOCK, reason, "an answer for every user")
+        return RuleResult(Verdict.DEADLOCK, reason, advice)
     reason = f"{reason}, and so did the neighbour routes"
     if evidence.loop_holds and not predicates.has_caught_holds(evidence):
         reason += "; but the watchdog saw nothing hold the loop"
         return RuleResult(Verdict.UNKNOWN, reason, "the app's log: it may have died")
-    return _with_line(
-        evidence, RuleResult(Verdict.LOOP_BLOCKED, reason, "an answer for every user")
-    )
+    return _with_line(evidence, RuleResult(Verdict.LOOP_BLOCKED, reason, advice))
 
 
 def match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
@@ -81,7 +71,7 @@ def match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
         cpu_time = predicates.app_cpu_per_request(evidence, level)
         if (
             predicates.is_computing(evidence, level)
-            and min(evidence.unloaded_mean, cpu_time) >= HOLD_SECONDS
+            and min(evidence.unloaded.mean, cpu_time) >= HOLD_SECONDS
             and (level.server_stats.children_cpu or 0.0) < MAJORITY
         ):
             if predicates.is_loop_computing(evidence, level):
@@ -98,9 +88,8 @@ def match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
 def _match_gil_contention(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
     served = format_number(evidence.served_at(level))
     cpu_use, loop_use = predicates.describe_cpu_use(level), level.server_stats.loop_cpu or 0
-    reason = (
-        f"the app used {cpu_use} at {served} at once, and its loop only {format_share(loop_use)}"
-    )
+    loop_share = format_share(loop_use)
+    reason = f"the app used {cpu_use} at {served} at once, and its loop only {loop_share}"
     return RuleResult(Verdict.GIL_BOUND, reason, "processes instead of threads")
 
 

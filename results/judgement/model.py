@@ -51,7 +51,6 @@ class ServerStats:
 class NeighbourEffect:
     """A neighbour's p90 at rest and under a load; None where too few pings show it."""
 
-    kind: str
     idle: float | None
     loaded: float | None
     longest: float = 0.0  # under the load, warm-up and drain included
@@ -111,11 +110,6 @@ class RouteEvidence:
     is_final: bool = False  # a lesson's: nothing can be added, so what there is decides
 
     @property
-    def unloaded_mean(self) -> float:
-        """The mean unloaded latency, in seconds."""
-        return self.unloaded.mean
-
-    @property
     def crowds(self) -> list[LevelEvidence]:
         """The levels of the few and the many, as far as they were measured."""
         sizes = sorted({self.few_users, self.many_users} & self.levels.keys())
@@ -148,7 +142,7 @@ class RouteEvidence:
 
     def served_at(self, level: LevelEvidence) -> float:
         """Return the requests served at once at a level: rate x mean unloaded latency."""
-        return served_at_once(level.rate, self.unloaded_mean, level.users, level.think_time)
+        return served_at_once(level.rate, self.unloaded.mean, level.users, level.think_time)
 
 
 @dataclass(frozen=True, slots=True)

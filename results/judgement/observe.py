@@ -5,20 +5,16 @@ Requests belong to a window by their planned time; rates alone count completions
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from results.judgement.culprit import LoopHolds, summarise_holds
-from results.judgement.model import (
-    LevelEvidence,
-    NeighbourEffect,
-    RouteEvidence,
-    ServerStats,
-)
-from results.judgement.window import measured_window
+from results.judgement.culprit import LoopHolds, read_holds, source_roots, summarise_holds
+from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence, ServerStats
+from results.judgement.window import Window, measured_window
 from results.records import Hold, ProbeRow
-from results.run_info import RouteRecord
+from results.run_info import RouteRecord, RunInfo, Runtime
 from results.schema import Cell, Scenario
 from results.thresholds import FEW_USERS
 from results.unloaded import (
@@ -30,7 +26,7 @@ from results.unloaded import (
 
 _AROUND = 1.2  # seconds beyond a window in which a process was read, if it was not inside
 _LOOK_INTERVAL = 0.1  # seconds between two looks of the agent's thread
-_MIN_PINGS = 8  # below which nothing is said of a neighbour
+MIN_PINGS = 8  # below which nothing is said of a neighbour
 _GATE_REPEAT = 2  # the second of a level is a gate's
 BURST_REPEAT = 9  # of the level whose users start at one moment
 
@@ -38,11 +34,12 @@ BURST_REPEAT = 9  # of the level whose users start at one moment
 class RequestRow(NamedTuple):
     """One request that was sent, in seconds. `done` of an unanswered one: when its wait ended."""
 
+    route: str
     intended: float
     done: float
     status: int | None
     error: str | None
-    size: int | None
+    bytes: int | None
     app_start: float | None
     app_end: float | None
     censored: bool
@@ -56,53 +53,50 @@ class RequestRow(NamedTuple):
 class Recording(Protocol):
     """What was recorded in a run, in seconds since its start."""
 
-    @property
-    def cells(self) -> Sequence[Cell]:
-        """Return the planned cells, in order."""
+    path: Path  # of the run's folder
+    info: RunInfo
 
     def marks(self, cell: Cell) -> Mapping[str, float]:
         """Return the moments of a cell by name."""
 
-    def requests(self, cell: Cell) -> Sequence[RequestRow]:
-        """Return the cell's own requests that were sent."""
-
-    def pings(self, cell: Cell, kind: str) -> Sequence[RequestRow]:
-        """Return those of one of its neighbours."""
+    def rows(self, cell: str) -> Sequence[RequestRow]:
+        """Return the requests that were sent in a cell, or to its neighbours, by its name."""
 
     def processes(self, server: str) -> Sequence[ProbeRow]:
         """Return the samples of a server's processes."""
 
-    def holds(self, server: str) -> Sequence[Hold]:
-        """Return what the watchdog saw hold its loop, in seconds since the run's start."""
-
     def other_cpu(self, cell: Cell) -> float | None:
         """Return the share of all cores in its window that neither app nor generator used."""
 
+    def requests(self, cell: Cell) -> Sequence[RequestRow]:
+        """Return the cell's own requests that were sent."""
+        return self.rows(cell.name)
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    begin: float
-    end: float
+    def pings(self, cell: Cell, kind: str) -> list[RequestRow]:
+        """Return those of one of its neighbours."""
+        routes = {ping.route for ping in cell.neighbours if ping.kind == kind}
+        return [row for row in self.rows(cell.neighbour_cell_name) if row.route in routes]
 
-    @property
-    def seconds(self) -> float:
-        return self.end - self.begin
-
-    def rows(self, requests: Iterable[RequestRow]) -> list[RequestRow]:
-        """Return what was planned in the window and did not fail."""
-        return [row for row in requests if self.begin < row.intended <= self.end and not row.error]
-
-    def samples(self, processes: Iterable[ProbeRow], margin: float = 0.0) -> list[ProbeRow]:
-        return [row for row in processes if self.begin - margin < row.t <= self.end + margin]
+    def holds(self, server: str) -> list[Hold]:
+        """Return what the watchdog saw hold a server's loop."""
+        return read_holds(self.path / "holds", server, self.info.origin)
 
 
-def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> RouteEvidence:
-    """Return the evidence on a route; `facts` are what run.json knows of the app's processes."""
-    cells = [cell for cell in recording.cells if cell.variant == entry.route]
+def observe_route(
+    recording: Recording, entry: RouteRecord, runtime: Runtime, pinned: str = ""
+) -> RouteEvidence:
+    """Return the evidence on a route, whose app says of itself what `runtime` has."""
+    info = recording.info
+    cells = [cell for cell in info.plan.cells if cell.variant == entry.route]
     crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched]
     own = [cell for cell in crowds if cell.repeat != _GATE_REPEAT]
-    lone = [row for cell in crowds if cell.users == 1 for row in _window_rows(recording, cell)]
-    lone_rows = [row for row in lone if not row.censored]
+    lone_rows = [
+        row
+        for cell in crowds
+        if cell.users == 1
+        for row in _planned_in(_find_window(recording, cell), recording.requests(cell))
+        if not row.censored
+    ]
     levels: dict[int, LevelEvidence] = {}
     repeats: list[LevelEvidence] = []
     burst = next((cell for cell in own if cell.repeat == BURST_REPEAT), None)
@@ -115,7 +109,7 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
     half = next(
         (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
     )
-    half_neighbours = _neighbour_effects(recording, half) if half else None
+    idle_holds = idle_loop_holds(recording)[0]
     return RouteEvidence(
         entry=entry,
         levels=levels,
@@ -124,11 +118,16 @@ def observe_route(recording: Recording, entry: RouteRecord, **facts: Any) -> Rou
         seconds=_examined_seconds(recording, crowds),
         lone_tries=sum(cell.users == 1 for cell in own),
         faults={cell.users: fault for cell in own if (fault := _faults(recording, cell))},
-        half_neighbours=half_neighbours,
+        half_neighbours=_neighbour_effects(recording, half) if half else None,
         burst=_observe_level(recording, burst, lone_rows) if burst else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
-        **_watched(recording, [cell for cell in cells if cell.watched], levels, facts.pop("roots")),
-        **facts,
+        idle_hold_places=frozenset(culprit.location for culprit in idle_holds.culprits),
+        workers=max(1, info.workers),
+        thread_tokens=runtime.thread_limit,
+        executor_size=runtime.executor_limit,
+        has_agent=not info.host,
+        pinned=pinned,
+        **_watched(recording, [cell for cell in cells if cell.watched], levels),
     )
 
 
@@ -138,14 +137,18 @@ def _examined_seconds(recording: Recording, cells: Sequence[Cell]) -> float:
     return max(ends) - min(begins) if begins and ends else 0.0
 
 
-def _find_window(recording: Recording, cell: Cell) -> _Window | None:
-    span = measured_window(cell, recording.marks(cell))
-    return _Window(*span) if span else None
+def _find_window(recording: Recording, cell: Cell) -> Window | None:
+    return measured_window(cell, recording.marks(cell))
 
 
-def _window_rows(recording: Recording, cell: Cell) -> list[RequestRow]:
-    window = _find_window(recording, cell)
-    return window.rows(recording.requests(cell)) if window else []
+def _planned_in(window: Window | None, requests: Iterable[RequestRow]) -> list[RequestRow]:
+    """Return what was planned in a window and did not fail."""
+    return [row for row in requests if window and window.covers(row.intended) and not row.error]
+
+
+def _count_completed(window: Window, requests: Iterable[RequestRow]) -> int:
+    """Count the right answers that came in a window."""
+    return sum(not row.censored and not row.error and window.covers(row.done) for row in requests)
 
 
 def _unloaded(lone: list[float], levels: Mapping[int, LevelEvidence]) -> UnloadedLatency:
@@ -157,18 +160,12 @@ def _unloaded(lone: list[float], levels: Mapping[int, LevelEvidence]) -> Unloade
 def _observe_level(
     recording: Recording, cell: Cell, lone_rows: Sequence[RequestRow]
 ) -> LevelEvidence | None:
-    window = _find_window(recording, cell)
+    window, requests = _find_window(recording, cell), recording.requests(cell)
     if not window:
         return None
-    requests, marks = recording.requests(cell), recording.marks(cell)
-    rows = window.rows(requests)
+    rows, completed = _planned_in(window, requests), _count_completed(window, requests)
     answered = [row for row in rows if not row.censored]
     latencies = tuple(sorted(row.latency for row in answered))
-    everything = [row.latency for row in rows]
-    completed = sum(
-        not row.censored and not row.error and window.begin < row.done <= window.end
-        for row in requests
-    )
     timed = [row for row in answered if row.app_start is not None and row.app_end is not None]
     return LevelEvidence(
         users=cell.users,
@@ -177,16 +174,16 @@ def _observe_level(
         think_time=cell.think,
         completed=completed,
         latencies=latencies,
-        mean=_mean(everything) or 0.0,
-        longest=max(everything, default=0.0),
+        mean=_mean(row.latency for row in rows) or 0.0,
+        longest=max((row.latency for row in rows), default=0.0),
         cv=relative_deviation(latencies),
         quartiles=latency_quartiles(latencies),
         app_time=_mean((row.app_end or 0) - (row.app_start or 0) for row in timed),
         total_time=_mean(row.latency for row in timed),
         neighbours=_neighbour_effects(recording, cell),
-        server_stats=_server_stats(recording.processes(cell.server), window),
+        server_stats=_server_stats(recording, cell, window),
         other_cpu=recording.other_cpu(cell) or 0.0,
-        is_silent="silent" in marks,
+        is_silent="silent" in recording.marks(cell),
         sent=len(requests),
         unanswered=sum(row.censored for row in requests),
         odd_answers=_count_odd(answered, lone_rows),
@@ -200,13 +197,13 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _count_odd(rows: Sequence[RequestRow], lone_rows: Sequence[RequestRow]) -> int:
     """Count answers of another status, empty or not, or outside half to twice the lone sizes."""
-    sizes = [row.size for row in lone_rows if row.size is not None]
+    sizes = [row.bytes for row in lone_rows if row.bytes is not None]
     if not sizes:
         return 0
-    kinds = {(row.status, bool(row.size)) for row in lone_rows}
+    kinds = {(row.status, bool(row.bytes)) for row in lone_rows}
     return sum(
-        (row.status, bool(row.size)) not in kinds
-        or not min(sizes) / 2 <= (row.size or 0) <= 2 * max(sizes)
+        (row.status, bool(row.bytes)) not in kinds
+        or not min(sizes) / 2 <= (row.bytes or 0) <= 2 * max(sizes)
         for row in rows
     )
 
@@ -219,32 +216,25 @@ def _faults(recording: Recording, cell: Cell) -> tuple[int, int, str] | None:
 
 
 def _neighbour_effects(recording: Recording, cell: Cell) -> dict[str, NeighbourEffect]:
-    rest = idle_cell(recording.cells)
+    rest = idle_cell(recording.info.plan.cells)
     effects = {}
     for ping in cell.neighbours:
         idle, loaded = (
-            sorted(row.latency for row in _ping_rows(recording, some, ping.kind)) if some else []
+            _p90(_planned_in(_find_window(recording, some), recording.pings(some, ping.kind)))
+            if some
+            else None
             for some in (rest, cell)
         )
-        effects[ping.kind] = NeighbourEffect(
-            kind=ping.kind,
-            idle=_p90(idle),
-            loaded=_p90(loaded),
-            longest=max((x.latency for x in recording.pings(cell, ping.kind)), default=0.0),
-        )
+        longest = max((row.latency for row in recording.pings(cell, ping.kind)), default=0.0)
+        effects[ping.kind] = NeighbourEffect(idle=idle, loaded=loaded, longest=longest)
     return effects
 
 
-def _ping_rows(recording: Recording, cell: Cell, kind: str) -> list[RequestRow]:
-    window = _find_window(recording, cell)
-    return window.rows(recording.pings(cell, kind)) if window else []
-
-
-def _p90(latencies: Sequence[float]) -> float | None:
+def _p90(rows: Sequence[RequestRow]) -> float | None:
     """Return the order statistic of rank ceil(0.9 n); an unanswered ping counts its wait."""
-    if len(latencies) < _MIN_PINGS:
+    if len(rows) < MIN_PINGS:
         return None
-    return latencies[math.ceil(0.9 * len(latencies)) - 1]
+    return sorted(row.latency for row in rows)[math.ceil(0.9 * len(rows)) - 1]
 
 
 def idle_cell(cells: Iterable[Cell]) -> Cell | None:
@@ -253,46 +243,39 @@ def idle_cell(cells: Iterable[Cell]) -> Cell | None:
 
 
 def _watched(
-    recording: Recording, cells: Sequence[Cell], levels: Mapping[int, LevelEvidence], roots: Any
+    recording: Recording, cells: Sequence[Cell], levels: Mapping[int, LevelEvidence]
 ) -> dict[str, Any]:
     """Return what the watchdog saw, over all its cells."""
     pairs = [(cell, window) for cell in cells if (window := _find_window(recording, cell))]
     if not pairs:
         return {}
-    holds = [
-        hold
-        for server in dict.fromkeys(cell.server for cell, _ in pairs)
-        for hold in recording.holds(server)
-    ]
-    spans = [(window.begin, window.end) for _, window in pairs]
-    seen = summarise_holds(holds, spans, roots)
+    servers = dict.fromkeys(cell.server for cell, _ in pairs)
+    holds = [hold for server in servers for hold in recording.holds(server)]
+    roots = source_roots(recording.info.app)
+    seen = summarise_holds(holds, [window for _, window in pairs], roots)
     seconds = sum(window.seconds for _, window in pairs)
     few = levels[FEW_USERS].server_stats.cpu if FEW_USERS in levels else None
-    cpus = [_server_stats(recording.processes(cell.server), window).cpu for cell, window in pairs]
+    cpus = [_server_stats(recording, cell, window).cpu for cell, window in pairs]
     cpu = _mean(share for share in cpus if share is not None)
-    answered = sum(
-        not row.censored and not row.error and window.begin < row.done <= window.end
-        for cell, window in pairs
-        for row in recording.requests(cell)
-    )
     late = seen.seconds + seen.unattributed
     return {
         "loop_holds": seen,
         "watched_seconds": seconds,
-        "watched_requests": answered,
+        "watched_requests": sum(
+            _count_completed(window, recording.requests(cell)) for cell, window in pairs
+        ),
         "cpu_while_late": computing_share(cpu, few, seconds, late),
     }
 
 
-def idle_loop_holds(
-    recording: Recording, span: tuple[float, float] | None, roots: Any
-) -> tuple[LoopHolds, float]:
+def idle_loop_holds(recording: Recording) -> tuple[LoopHolds, float]:
     """Return what holds the loop of the idle app, and for how many seconds it was watched."""
-    rest = idle_cell(recording.cells)
-    if not span and rest and (window := _find_window(recording, rest)):
-        span = window.begin, window.end
+    info = recording.info
+    rest = idle_cell(info.plan.cells)
+    span = info.idle_span or (rest and _find_window(recording, rest))
     if not rest or not span:
         return LoopHolds(0.0, 0.0, ()), 0.0
+    roots = source_roots(info.app)
     return summarise_holds(recording.holds(rest.server), [span], roots), span[1] - span[0]
 
 
@@ -308,8 +291,11 @@ def computing_share(
     return min(known) * seconds / late if watched is not None and late else None
 
 
-def _server_stats(processes: Sequence[ProbeRow], window: _Window) -> ServerStats:
-    inside, around = window.samples(processes), window.samples(processes, _AROUND)
+def _server_stats(recording: Recording, cell: Cell, window: Window) -> ServerStats:
+    rows = recording.processes(cell.server)
+    inside, around = (
+        [row for row in rows if window.covers(row.t, margin)] for margin in (0.0, _AROUND)
+    )
 
     def growth_near(name: str) -> float | None:
         rates = growth(inside, name)
@@ -355,11 +341,11 @@ def _total_mean(rows: Iterable[ProbeRow], name: str) -> float | None:
     return sum(means) if means else None
 
 
-def _blind_seconds(rows: Iterable[ProbeRow], window: _Window) -> float:
+def _blind_seconds(rows: Iterable[ProbeRow], window: Window) -> float:
     """Return the seconds without a look of the agent's thread, which C code can keep from it."""
-    looks = [sorted(t for t, _ in series) for series in _by_process(rows, "loop_lag")]
-    gaps: Callable[[list[float]], float] = lambda times: sum(  # noqa: E731
-        max(0.0, later - sooner - 3 * _LOOK_INTERVAL)
-        for sooner, later in zip([window.begin, *times], [*times, window.end], strict=True)
-    )
-    return max(map(gaps, looks), default=0.0)
+    blind = []
+    for series in _by_process(rows, "loop_lag"):
+        looks = [window.begin, *sorted(t for t, _ in series), window.end]
+        gaps = (later - sooner - 3 * _LOOK_INTERVAL for sooner, later in pairwise(looks))
+        blind.append(sum(max(0.0, gap) for gap in gaps))
+    return max(blind, default=0.0)

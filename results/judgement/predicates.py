@@ -17,7 +17,6 @@ MAJORITY = 0.5  # share of the CPU used, or of a time
 _MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
 _MIN_THREAD_SHARE = 0.2  # of the unloaded time: fewer busy threads than that were missed, not idle
 _MAX_LONE_TRIES = 3  # levels of a lone user
-_LONG = thresholds.LONG_HOLD_SECONDS
 # seconds of watching, in all, after which a seldom hold was not met
 _SELDOM_WATCH, _SHORT_WATCH = 8.0, 1.4
 _CHANCE_MARGIN = 1.05  # times what chance could hide
@@ -73,16 +72,13 @@ def is_async_harmed(level: LevelEvidence) -> bool:
 def is_async_unharmed(evidence: RouteEvidence) -> bool:
     """Return whether the `async` neighbour stayed calm up to the many, or the most accepted."""
     # what was cut short says nothing: the many, or the watchdog, might have shown otherwise
-    neighbours = [level.neighbours.get("async") for level in evidence.crowds]
     is_whole = (
         evidence.few_users in evidence.levels
         and (evidence.many_users in evidence.levels or bool(evidence.faults))
         and not evidence.entry.unmeasured
     )
-    return is_whole and all(
-        neighbour and neighbour.loaded and not is_neighbour_harmed(neighbour)
-        for neighbour in neighbours
-    )
+    neighbours = [level.neighbours.get("async") for level in evidence.crowds]
+    return is_whole and all(x and x.loaded and not is_neighbour_harmed(x) for x in neighbours)
 
 
 def is_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
@@ -98,7 +94,7 @@ def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
     """Return CPU seconds per request, the app's own children left out."""
     if not level.rate:
-        return evidence.unloaded_mean
+        return evidence.unloaded.mean
     return (level.server_stats.cpu or 0.0) / level.rate
 
 
@@ -129,16 +125,16 @@ def is_rate_explained(
     evidence: RouteEvidence, level: LevelEvidence, min_share: float = thresholds.GROWS_SHARE
 ) -> bool:
     """Return whether users, pauses and the unloaded time explain `min_share` of the rate."""
-    return explained_share(level, evidence.unloaded_mean) >= min_share
+    return explained_share(level, evidence.unloaded.mean) >= min_share
 
 
-def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
+def is_unmoved(evidence: RouteEvidence, many: LevelEvidence) -> bool:
     """Return whether most requests take as long as among a few users: a queue delays them all."""
-    few, many = evidence.few, level
+    few = evidence.few
     if many.users <= few.users or not few.quartiles or not many.quartiles:
         return False
     return (
-        explained_share(level, many.mean) >= thresholds.GROWS_SHARE
+        explained_share(many, many.mean) >= thresholds.GROWS_SHARE
         and added_wait(few.quartiles, many.quartiles) <= (1 - thresholds.GROWS_SHARE) * many.mean
     )
 
@@ -151,13 +147,12 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
     process; Cox 1962).
     """
     rates = [level.rate for level in (low, high)]
-    if explained_share(low, evidence.unloaded.worst_case) >= thresholds.GROWS_SHARE or not all(
-        rates
-    ):
+    share = explained_share(low, evidence.unloaded.worst_case)
+    if share >= thresholds.GROWS_SHARE or not all(rates):
         return False
     chance = [2 * evidence.spread / math.sqrt(max(x.completed, 1)) for x in (low, high)]
     alike = thresholds.SAME_RATE_TOLERANCE + math.hypot(*chance)
-    possible = [x.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
+    possible = [x.users / (evidence.unloaded.mean + x.think_time) for x in (low, high)]
     is_same = abs(rates[1] / rates[0] - 1) <= alike
     is_short = possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
     return low is high or (is_same and is_short)
@@ -190,20 +185,13 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
     total = (evidence.thread_tokens or 0) * evidence.workers
     few = evidence.few
     level = few if total >= 2 * few.users and few.server_stats.threads else evidence.levels[1]
-    rate = level.rate
-    thread_time = (level.server_stats.threads or 0.0) / rate if rate else 0.0
-    if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded_mean:
-        thread_time = evidence.unloaded_mean
-    return total / thread_time * max(0.0, 1 - _mean_uncertainty(level))
-
-
-def _mean_uncertainty(level: LevelEvidence) -> float:
-    """How far chance may have moved a level's mean latency, as a share."""
-    if not level.mean:
-        return 1.0
+    thread_time = (level.server_stats.threads or 0.0) / level.rate if level.rate else 0.0
+    if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded.mean:
+        thread_time = evidence.unloaded.mean
     # what lies between 0 and the longest varies by the root of (longest - mean) x mean at most
-    above = max(0.0, level.longest / level.mean - 1)
-    return math.sqrt(above / max(1, level.completed))
+    above = max(0.0, level.longest / level.mean - 1) if level.mean else math.inf
+    chance = math.sqrt(above / max(1, level.completed))
+    return total / thread_time * max(0.0, 1 - chance)
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
@@ -232,8 +220,8 @@ def find_long_pause(evidence: RouteEvidence) -> float:
 
     The loop once stood still for long. On a full core so it does behind many users, without a hold.
     """
-    levels = (*evidence.levels.values(), *evidence.repeats)
-    paused = [level for level in levels if _longest_pause(level) >= _LONG]
+    long, levels = thresholds.LONG_HOLD_SECONDS, (*evidence.levels.values(), *evidence.repeats)
+    paused = [level for level in levels if _longest_pause(level) >= long]
     if any(not is_computing(evidence, level) for level in paused):
         return _SELDOM_WATCH
     return _SHORT_WATCH if any(x.users <= evidence.few_users for x in paused) else 0.0

@@ -50,9 +50,8 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
         if loop_rules.should_watch_longer(evidence):
             return replace(result, needs=Measurement.WATCH)
         if _is_figure_open(evidence, result):
-            need, reason = Measurement.LONGER_LONE, result.reason
-            is_unknown = result.verdict is Verdict.UNKNOWN
-            reason += f"; {need} is missing" if is_unknown else ""
+            need, is_unknown = Measurement.LONGER_LONE, result.verdict is Verdict.UNKNOWN
+            reason = f"{result.reason}; {need} is missing" if is_unknown else result.reason
             return replace(result, reason=reason, needs=need)
         if loop_rules.should_look_longer(evidence):
             return replace(result, needs=Measurement.LONGER_LOOK)
@@ -96,28 +95,19 @@ def _match_odd_answers(level: LevelEvidence) -> RuleResult | None:
     return RuleResult(Verdict.UNKNOWN, reason, advice, has_figure=False)
 
 
-def missing(evidence: RouteEvidence, need: Measurement) -> RuleResult:
-    """Return that no verdict is possible without a measurement, or why it could not be made."""
+def _match_missing(evidence: RouteEvidence, users: int, need: Measurement) -> RuleResult | None:
+    """Match a level that is missing: say why it could not be made, where that is known."""
+    if users in evidence.levels:
+        return None
     why = evidence.entry.unmeasured or f"{need} is missing"
     advice = "more time, or fewer routes: --budget, --only"
     return RuleResult(Verdict.UNKNOWN, why, advice, needs=need)
 
 
-def _match_missing_levels(evidence: RouteEvidence) -> RuleResult | None:
-    for users, need in ((1, Measurement.LONE), (evidence.few_users, Measurement.FEW)):
-        if users not in evidence.levels:
-            return missing(evidence, need)
-    return None
-
-
-def _match_missing_many(evidence: RouteEvidence) -> RuleResult | None:
-    is_there = evidence.many_users in evidence.levels
-    return None if is_there else missing(evidence, Measurement.MANY)
-
-
 _RULES: tuple[Callable[[RouteEvidence], RuleResult | None], ...] = (
-    _match_missing_levels,  # 2
+    lambda seen: _match_missing(seen, 1, Measurement.LONE),
+    lambda seen: _match_missing(seen, seen.few_users, Measurement.FEW),
     *loop_rules.RULES,
-    _match_missing_many,  # 6
+    lambda seen: _match_missing(seen, seen.many_users, Measurement.MANY),
     *capacity_rules.RULES,
 )

@@ -66,7 +66,7 @@ class AdaptivePlan:
             Measurement.FEW: lambda _: self.planner.few_users_cell(),
             Measurement.MANY: self._many_users_cell,
             Measurement.HALF: lambda seen: self.planner.half_capacity_cell(
-                _busiest(seen).rate or 1 / seen.unloaded_mean
+                _busiest(seen).rate or 1 / seen.unloaded.mean
             ),
             Measurement.MIDDLE: self._middle_cell,
             Measurement.BURST: lambda _: self.planner.burst_cell(),
@@ -98,7 +98,7 @@ class AdaptivePlan:
         level, number = _busiest(evidence), self.tries[Measurement.WATCH]
         repeat = 1 if not number else number + _FIRST_REPEAT - 1
         if predicates.is_async_harmed(level):
-            hold_time = 1 / level.rate if level.rate else evidence.unloaded_mean
+            hold_time = 1 / level.rate if level.rate else evidence.unloaded.mean
             window = min(max(_HOLDS_PER_WATCH * hold_time, 1.5), 5.0)
             return self.planner.watchdog_cell(level.users, window, repeat)
         left = predicates.find_long_pause(evidence) - evidence.watched_seconds

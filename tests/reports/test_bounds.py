@@ -69,7 +69,7 @@ def metrics_of(seen: RouteEvidence) -> RouteMetrics:
         ("unloaded_interval", "expected_concurrency", "mechanism", "executor_size")
     )
     return RouteMetrics(
-        route="GET /x", variant="GET /x", unloaded_mean=seen.unloaded_mean,
+        route="GET /x", variant="GET /x", unloaded_mean=seen.unloaded.mean,
         levels=tuple(map(crowd_of, seen.levels.values())), open_loads=(), bursts=(),
         neighbours={}, restarts={}, **empty,
     )  # fmt: skip
@@ -297,7 +297,7 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     """A full thread pool delays the `def` neighbour only: the gate fails, the table says why."""
     both = {
         **look(64, 398).neighbours,
-        "def": NeighbourEffect(kind="def", idle=IDLE, loaded=0.161),
+        "def": NeighbourEffect(idle=IDLE, loaded=0.161),
     }
     pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), neighbours=both)
     seen = exam(0.1, look(8, 80), pool, alone=0.97)

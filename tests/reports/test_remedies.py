@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reports.verdicts.model import Remedy
 from reports.verdicts.remedies import choose_remedy
-from reports.verdicts.remedy_rules import REMEDY_RULES, Effect
+from reports.verdicts.remedy_rules import REMEDY_RULES, Effect, Remedy
 from results.judgement.culprit import Culprit, read_holds, summarise_holds
 from results.verdicts import Verdict
 from targets.agent.watchdog import Watchdog

@@ -37,7 +37,7 @@ NOBODY = LoopHolds(0.0, 1.0, ())
 
 def neighbours(loaded: float, longest: float = 0.0) -> dict[str, NeighbourEffect]:
     """The `async` neighbour with its p90 under a load, and its longest ping."""
-    return {"async": NeighbourEffect(kind="async", idle=IDLE, loaded=loaded, longest=longest)}
+    return {"async": NeighbourEffect(idle=IDLE, loaded=loaded, longest=longest)}
 
 
 def look(  # noqa: PLR0913 - a parameter per side of a signature

@@ -19,7 +19,7 @@ import msgspec
 
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
-from reports.verdicts.evidence import SealedRecording, gather_route
+from reports.verdicts.evidence import SealedRecording
 from results.judgement.model import RouteEvidence
 from results.records import Done, GivenUp, Mark, ProcessSample, Runtime, Sent
 from results.run_info import Machine, Plan, RouteRecord, RunInfo
@@ -182,7 +182,7 @@ class Examination:
         """What the report knows of it."""
         run_data = load_run(self.run.path)
         run_metrics = compute_metrics(run_data)
-        return gather_route(SealedRecording(run_data, run_metrics), run_metrics, self.entry)
+        return SealedRecording(run_data, run_metrics).observe(self.entry)
 
     def play(self, cell: Cell, edit: Edit = lambda _, answer: answer) -> Cell:
         """One level: its spools, its pings, the probe's samples."""

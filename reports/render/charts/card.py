@@ -31,7 +31,7 @@ _MANY_PLACES = 2  # a line above so many places leaves room for its label on the
 def draw_card(diagnosis: Diagnosis) -> Figure | None:
     """Draw two panels, the second only if the neighbour's p90s are known; None without a level."""
     evidence = diagnosis.evidence
-    if evidence.top is None or not evidence.unloaded_mean:
+    if evidence.top is None or not evidence.unloaded.mean:
         return None
     figure = Figure(figsize=_CARD_INCHES, layout="constrained")
     neighbour = diagnosis.neighbours[evidence.top.users].get("async")
@@ -58,7 +58,7 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
     """
     users, values = zip(*card_points(evidence), strict=True)
     heights = [max(value, _LEAST_SERVED) for value in values]  # a log axis has no zero
-    unloaded_mean = evidence.unloaded_mean
+    unloaded_mean = evidence.unloaded.mean
     unqueued_counts = [
         n * unloaded_mean / (unloaded_mean + evidence.levels[n].think_time) for n in users
     ]
