@@ -134,7 +134,7 @@ class Report:
 
     >>> report = load("results/example-doctor")
     >>> report.trust, len(report.routes), report.exit_code
-    ('trusted', 27, None)
+    ('trusted', 33, None)
     """
 
     path: Path  # the run's folder
@@ -156,7 +156,7 @@ def load(path: _AnyPath) -> Report:
     >>> route.verdict, round(route.served_at_once, 1)
     ('loop-blocked', 1.0)
     >>> [(line.file, line.line, line.call) for line in route.culprits]
-    [('targets/antipatterns/blocking_io.py', 24, 'time.sleep')]
+    [('targets/antipatterns/blocking_io.py', 26, 'time.sleep')]
     >>> load("tests")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     atonce.AtonceError: tests is not a run of atonce: ...

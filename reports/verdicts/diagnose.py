@@ -54,8 +54,8 @@ def describe_idle_holds(recording: SealedRecording) -> str | None:
         return None
     worst, share = holds.culprits[0], format_share(holds.seconds / watched)
     place = f"{worst.file}:{worst.line} ({worst.call or worst.function})"
-    held = f"The idle app holds its own loop for {share} of the time, mostly at {place}."
-    return f"{held} Every route waits for that."
+    sentence = f"The idle app holds its own loop for {share} of the time, mostly at {place}."
+    return f"{sentence} Every route waits for that."
 
 
 def _diagnose_route(

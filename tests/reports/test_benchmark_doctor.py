@@ -171,7 +171,7 @@ def test_what_was_kept_is_judged_again(
     monkeypatch.setattr(doctor, "build_report", {run: example}.__getitem__)
     summary, seconds, trouble = kept(run.parent)
     assert (len(summary["routes"]), round(seconds), trouble) == (
-        27,
+        33,
         round(example.run_metrics.run.seconds or 0),
         "",
     )

@@ -122,7 +122,7 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
     monkeypatch.setattr("os.cpu_count", lambda: CORES)
     cell = measured(tmp_path, late, hardship, latency, app_cpu)
     seen = recording(tmp_path, cell)
-    seen.run.info.machine.cpus = CORES
+    seen.info.machine.cpus = CORES
     assert why == find_interference(seen, [bedside(0.1).single_user_cell(), cell])
 
 
