@@ -156,8 +156,10 @@ def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
     if name == cell.name and not cell.arrivals:
         return None
-    # the last before a window closes early may be left out on purpose
-    planned = int(((rows.intended <= close) & (rows.error != CLOSED_EARLY)).sum())
+    is_planned = rows.intended <= close
+    if cell.precision:  # the last before its window closes early may be left out on purpose
+        is_planned &= rows.error != CLOSED_EARLY
+    planned = int(is_planned.sum())
     return 1 - int((rows.sent <= close).sum()) / planned if planned else None
 
 

@@ -83,18 +83,17 @@ def match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
 
 
 def _match_collapse(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
-    """Match fewer answers to more users: requests in threads wait for further threads."""
+    """Match fewer answers to more users: requests in threads may wait for further threads."""
     best = max(evidence.levels.values(), key=lambda level: level.rate)
-    if top.rate >= _COLLAPSED_RATE * best.rate or not evidence.has_agent:
+    is_collapsed = top.rate < _COLLAPSED_RATE * best.rate and top.think_time <= best.think_time
+    if evidence.burst or not is_collapsed or predicates.is_computing(evidence, top):
         return None
+    need = Measurement.BURST
     reason = (
         f"with {format_count(top.users, 'user')} it answers {format_number(top.rate)} requests/s,"
-        f" with {best.users} it answered {format_number(best.rate)}: its threads wait for threads"
+        f" with {best.users} it answered {format_number(best.rate)}: {need} is missing"
     )
-    need = None if evidence.burst else Measurement.BURST
-    advice = "requests that need one thread at a time"
-    size = int(evidence.thread_tokens or 0) * evidence.workers
-    return RuleResult(Verdict.THREAD_POOL, reason, advice, size, needs=need)
+    return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget", needs=need)
 
 
 def match_plateau(evidence: RouteEvidence) -> RuleResult | None:

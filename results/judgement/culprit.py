@@ -189,6 +189,8 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
     # a sample taken after the hold's end is blind for longer than the hold
     blind = sum(min(hold.blind, hold.end - hold.start) for hold in holds)
     ran = [hold.ran for hold in holds if hold.ran is not None]
+    # a hold's time without a stack is no code's: its thread waited for the core
+    known = sum(x.seconds for hold in holds for x in hold.stacks if x.frames)
     outside = sum(part.seconds for part in parts if part.hold.context != _REQUEST)
     return Culprit(
         file=display_path(frame.file, roots),
@@ -204,7 +206,7 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
         median=median(times.values()),
         blind=blind / duration if duration else 0.0,
         outside_requests=outside / seconds,
-        computing=min(1.0, sum(ran) / duration) if len(ran) == len(holds) and duration else None,
+        computing=min(1.0, sum(ran) / known) if len(ran) == len(holds) and known else None,
     )
 
 

@@ -113,9 +113,19 @@ def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleRe
     if evidence.has_agent and not is_caught:
         reason = f"{wait}, but the watchdog saw nothing hold the loop"
         return RuleResult(Verdict.UNKNOWN, reason, "a quiet machine, and more time: --budget")
+    return _judge_caught_line(evidence, level, wait)
+
+
+def _judge_caught_line(evidence: RouteEvidence, level: LevelEvidence, wait: str) -> RuleResult:
+    """Return whether the line that holds the loop computes or waits."""
     advice = "calm neighbours under the same load"
     own = [culprit for culprit in evidence.caught if predicates.is_own_culprit(evidence, culprit)]
     if own and predicates.is_computing_line(evidence, own[0]):
+        if own[0].longest < HOLD_SECONDS:
+            reason = (
+                f"{wait}, but it only computes, and for less than {format_seconds(HOLD_SECONDS)}"
+            )
+            return RuleResult(Verdict.UNKNOWN, reason, "a quiet machine, and more time: --budget")
         return RuleResult(Verdict.LOOP_BUSY, f"{wait}, and the code on the loop computed", advice)
     reason = f"{wait}, while the app used {predicates.describe_cpu_use(level)}"
     return RuleResult(Verdict.LOOP_BLOCKED, reason, advice)
