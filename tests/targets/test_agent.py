@@ -333,6 +333,8 @@ async def until(is_so: Callable[[], bool]) -> None:
 def test_the_watchdog_comes_and_goes_with_the_drivers_file(house: House, loop: str) -> None:
     """Off, none of its code is loaded; on again, it appends; its file's time says that it is on."""
     house.patch.delitem(sys.modules, "targets.agent.watchdog", raising=False)
+    # else the package would keep the module that is imported anew
+    house.patch.delattr("targets.agent.watchdog", raising=False)
     watch_file = house.run / "guest" / "app-1.watch"
     holds = house.run / "holds" / f"app-1-{os.getpid()}.jsonl"
     usual = sys.getswitchinterval(), len(gc.callbacks)
