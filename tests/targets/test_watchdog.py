@@ -312,7 +312,8 @@ def test_a_request_is_separated_from_a_task_of_its_own(
     app = fastapi_app()
     worst = watched(tmp_path, lambda: ask(app, f"/{path}")).culprits[0]
     assert (worst.line, worst.call) == (marked(line), "time.sleep")
-    assert elsewhere == worst.outside_requests
+    # a sample late by chance may meet the request just before its task: the rules ask for half
+    assert abs(elsewhere - worst.outside_requests) < 0.25
 
 
 def test_the_framework_that_makes_an_answer_is_named(tmp_path: Path) -> None:
