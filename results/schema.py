@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 # History of the format
-# 8 - probe.parquet counts the loop's tasks; the driver reads the CPU of the app from the system;
-#     one server and one Locust may serve several routes; a cell's window may close early (precision,
+# 8 - probe.parquet counts the loop's tasks; the driver reads the app's CPU from the system; one
+#     server and one Locust may serve several routes; a cell's window may close early (precision,
 #     least), or when nothing is answered any more (patience); holds/ say how long a hold computed
 # 7 - the lines that an app's processes write (holds/, and probe/ of a run not yet closed) are
 #     objects, which name their fields, and no longer lists; keys of run.json were renamed: acts,

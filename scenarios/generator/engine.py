@@ -189,7 +189,7 @@ class LoadEngine:
         self.all_spawned.set()
 
     def mark(self, name: str, cell: Cell, earlier: Iterable[Mark] = ()) -> None:
-        """Note this moment, or an earlier one, for the cell and its neighbours; inform the driver."""
+        """Note a moment for the cell and its neighbours; inform the driver."""
         for mark in earlier or self.recorder.read_marks(cell, name):
             self.recorder.load.write(msgspec.structs.replace(mark, mark=name))
         if not self.joinable_runs:
