@@ -14,8 +14,9 @@
       is cpu-bound. A lesson has neither half nor watchdog.
    Behind many users honest work on a full core slows it as much, so a and c take 10 ms a request.
 5. It is slowed seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the
-   same two verdicts. Its own time tells computing from waiting. Every route is looked at for four
-   seconds at least, and for eight with the watchdog, once the loop stood still. Garbage collections, which meet any line that requests memory, are no line's
+   same two verdicts. The time that the loop's thread has the core separates computing from waiting.
+   Every route is looked at for four seconds at least, and for eight with the watchdog, once the
+   loop stood still. Garbage collections, which meet any line that requests memory, are no line's
    holds: the watchdog marks them.
 """
 

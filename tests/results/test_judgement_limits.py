@@ -89,8 +89,8 @@ def test_the_lines_own_cpu_tells_computing_from_waiting(
 ) -> None:
     """Not the app's: most of that may be others', where the loop is held now and then."""
     line = replace(LINE, computing=computing, longest=longest, median=longest)
-    held = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=LoopHolds(1.0, 0.0, (line,)))
-    assert evaluate_rules(replace(held, cpu_while_late=2.0)).verdict is verdict
+    held_loop = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=LoopHolds(1.0, 0.0, (line,)))
+    assert evaluate_rules(replace(held_loop, cpu_while_late=2.0)).verdict is verdict
 
 
 def test_time_without_a_core_is_neither_computing_nor_waiting() -> None:
