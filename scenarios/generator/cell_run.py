@@ -64,7 +64,7 @@ class CellRun:
         self.answer_count = 0  # requests that came back, whatever the outcome
         self.count_at_open = 0  # of the answers, when the window opened
         self.latencies = RunningMean()  # of the right answers in the window
-        self.round_complete = Event()  # set when all users have been answered equally often
+        self.mid_round = Event()  # set when half of the users have one answer more than the rest
 
     def wait_for_start(self) -> None:
         """Wait until all participants have their connections open, as this one has."""
@@ -145,8 +145,8 @@ class CellRun:
     def record_answer(self, latency: float, *, is_right: bool) -> None:
         """Count an answer. A target with a ceiling that only fails is left alone at once."""
         self.answer_count += 1
-        if self.cell.users and self.answer_count % self.cell.users == 0:
-            self.round_complete.set()
+        if self._is_mid_round():
+            self.mid_round.set()
         self.wrong_in_row = 0 if is_right else self.wrong_in_row + 1
         if self.cell.most and self.wrong_in_row >= MAX_WRONG_IN_ROW:
             self.end_early("failing")
@@ -155,30 +155,46 @@ class CellRun:
             if self._is_precise():
                 self.end_early("precise")
 
+    def _is_mid_round(self) -> bool:
+        """Return whether a window may open or close: in the middle of a round of all users.
+
+        A server may answer all waiting requests almost at once. The middle of such a lump hardly
+        varies, while its last answer may come late, and the next lump's first one early.
+        """
+        users = self.cell.users
+        return bool(users) and self.answer_count % users == users // 2
+
     def _is_precise(self) -> bool:
         """Return whether the window may close, with whole rounds: its mean latency is known."""
-        cell, count = self.cell, self.answer_count - self.count_at_open
-        users = cell.users or 1
+        cell = self.cell
         return bool(
             cell.precision
             and clock() - self.open_time >= cell.least
-            and self.answer_count % users == 0
-            and count >= MIN_ROUNDS * users
+            and self._is_mid_round()
+            and self._count_rounds(self.count_at_open) >= MIN_ROUNDS
             and self.latencies.is_within(cell.precision)
         )
 
-    def wait_for_rounds(self, since: float, least: int, before: int) -> None:
-        """Wait until all users were answered equally often, at least `least` times, if time allows.
+    def _count_rounds(self, before: int) -> int:
+        """Return how often all users were answered since the answers were `before`.
 
-        `before` is the count of answers at `since`. A server may answer all waiting requests at
-        once: a window that ended between two rounds would count one too many or too few.
+        A window may open some answers after the middle of a round: a quarter of one is allowed.
+        """
+        users = self.cell.users or 1
+        return (self.answer_count - before + users // 4) // users
+
+    def wait_for_rounds(self, since: float, least: int, before: int) -> None:
+        """Wait for the middle of a round of all users, `least` of them on, if time allows.
+
+        `before` is the count of answers at `since`. A window that ended between two rounds would
+        count half of one too many or too few.
         """
         users, longest = self.cell.users, self.cell.longest
         while users and not self.is_stopped and (left := since + longest - clock()) > 0:
-            self.round_complete.clear()
-            gevent.wait([self.round_complete, self.stopping, self.ending_early], left, count=1)
-            rounds, elapsed = (self.answer_count - before) // users, clock() - since
-            if self.round_complete.is_set() and (
+            self.mid_round.clear()
+            gevent.wait([self.mid_round, self.stopping, self.ending_early], left, count=1)
+            rounds, elapsed = self._count_rounds(before), clock() - since
+            if self.mid_round.is_set() and (
                 rounds >= least or elapsed * (1 + 1 / max(rounds, 1)) > longest
             ):
                 return

@@ -164,7 +164,7 @@ class LoadEngine:
         if cell_run.endless and not cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
         cell_run.wait_until(clock() + cell.warm_up)
-        cell_run.wait_for_rounds(cell_run.start_time, 1, 0)
+        cell_run.wait_for_rounds(cell_run.start_time, 0, 0)
         if not (cell_run.endless and self.stopping.is_set()):
             cell_run.open_window()
             self.mark("open", cell, silence.marks if cell_run.silent.is_set() else ())

@@ -36,29 +36,48 @@ def answer(cue: CellRun, count: int) -> None:
     gevent.sleep(0)
 
 
-def test_a_window_opens_with_the_end_of_a_round() -> None:
-    """Four users: after the fourth answer, in whatever lumps they come."""
-    cue = cue_of(4)
+def test_a_window_opens_in_the_middle_of_a_round() -> None:
+    """Eight users: after the fourth answer, in whatever lumps they come."""
+    cue = cue_of(8)
     cue.start_time = float("inf")  # its deadline never comes
-    waiting = gevent.spawn(cue.wait_for_rounds, cue.start_time, 1, 0)
+    waiting = gevent.spawn(cue.wait_for_rounds, cue.start_time, 0, 0)
     for lump, opens in ((1, False), (2, False), (1, True)):
         answer(cue, lump)
         assert waiting.ready() is opens
 
 
-def test_a_window_holds_two_rounds_and_closes_with_a_whole_one() -> None:
-    """Lumps of five and three of eight users: after the 16th answer, or the next whole round."""
+def test_a_window_holds_two_rounds_and_closes_in_the_middle_of_one() -> None:
+    """Lumps of eight users: after 16 answers since it opened, or the next whole round."""
     cue = cue_of(8)
-    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)
+    answer(cue, 4)
+    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 4)
     for lump, closes in ((5, False), (3, False), (5, False), (3, True)):
         answer(cue, lump)
         assert waiting.ready() is closes
-    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)  # two are over already
+    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 4)  # two are over already
     gevent.sleep(0)
     answer(cue, 5)
     assert not waiting.ready()
     answer(cue, 3)
     assert waiting.ready()
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_answers_that_are_late_for_their_lump_move_no_edge(late: int) -> None:
+    """Eight users in lumps, of each of which some come as late as the next one's first.
+
+    Two lumps lie between opening and close, though both may come up to two answers after a middle.
+    """
+    for opened in (4, 5, 6) if late < 3 else (4, 5):
+        cue = cue_of(8)
+        answer(cue, opened)  # of the first lump
+        waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, cue.answer_count)
+        gevent.sleep(0)
+        for lump in (8 - late - opened, late, 8 - late, late):
+            answer(cue, lump)
+            assert not waiting.ready()
+        answer(cue, 8 - late)  # the third
+        assert waiting.ready()
 
 
 def test_rounds_are_waited_for_up_to_a_bound_and_not_at_all_where_none_was_given() -> None:
