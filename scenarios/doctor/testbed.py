@@ -44,7 +44,8 @@ _STARTUP_TIMEOUT = 120.0  # seconds for an app to start: some load a model first
 _IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = 10.0, 0.2, 0.2
 IDLE_WATCH_SECONDS = 2.2  # seconds for which the watchdog samples an app at rest
 _LEVEL_SECONDS = 5.0  # seconds that a usual level takes at most
-_MAX_REPEATS = 3  # of a disturbed level
+# of a disturbed level; of that of the idle neighbours, with which all others are compared
+_MAX_REPEATS, _MAX_IDLE_REPEATS = 3, 9
 # Levels that are not repeated for other work's sake after one whose every try it disturbed: that
 # work goes on for long, or it is the app's own, like a database's
 _ENDURED_LEVELS = 10
@@ -285,7 +286,8 @@ class AppTestBed:
         What cannot be watched, though it should be, is not run.
         """
         label, reasons = request.route if request else "The idle neighbours", set[str]()
-        for tries_left in reversed(range(1 + _MAX_REPEATS)):
+        most = _MAX_REPEATS if request else _MAX_IDLE_REPEATS
+        for repeat in range(1 + most):
             left = self.count_remaining(session, request) if request else 0
             job = self._run_job(session, cells, request)
             self.endured_levels = max(0, self.endured_levels - 1)
@@ -295,9 +297,10 @@ class AppTestBed:
             if not why or (why == retry.OTHERS_REASON and self.endured_levels):
                 return
             reasons.add(why)
-            if not tries_left and reasons == {retry.OTHERS_REASON}:
+            if repeat >= _MAX_REPEATS and reasons == {retry.OTHERS_REASON}:
                 self.endured_levels = _ENDURED_LEVELS
-            if not tries_left or not self.fits_budget(sum(map(level_duration, job.cells))):
+                return
+            if repeat == most or not self.fits_budget(sum(map(level_duration, job.cells))):
                 return
             if request and self.count_remaining(session, request) < left / 2:
                 sentence = f"{label} was not measured again, though {why}"

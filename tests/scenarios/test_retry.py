@@ -286,7 +286,7 @@ def level_tries(
     monkeypatch: pytest.MonkeyPatch,
     reasons: list[str | None],
     requests: int = 20_000,
-    levels: int = 1,
+    levels: tuple[RouteRequest | None, ...] = (ROUTE,),
 ) -> tuple[int, AppTestBed]:
     """How often levels are run that are disturbed for these reasons, one after another."""
     testbed, tries = made_testbed(folder, requests), 0
@@ -303,8 +303,8 @@ def level_tries(
     monkeypatch.setattr(testbed, "_run_job", run_job)
     course = iter(reasons)
     monkeypatch.setattr(retry, "find_interference", lambda *_: next(course))
-    for _ in range(levels):
-        testbed.run_level("route-01", (bedside(0.1).few_users_cell(),), ROUTE)
+    for route in levels:
+        testbed.run_level("route-01", (bedside(0.1).few_users_cell(),), route)
     return tries, testbed
 
 
@@ -325,15 +325,32 @@ def test_a_disturbed_level_is_run_again_at_once(
     assert len(list(tmp_path.glob("aside/route-01/*"))) == tries - 1
 
 
+@pytest.mark.parametrize(
+    ("reasons", "tries"),
+    [
+        (["the machine swapped"] * 10, 10),
+        ([OTHERS_REASON] * 4, 4),  # others work on: the same as for a route
+        ([OTHERS_REASON] * 3 + ["the machine swapped", OTHERS_REASON, None], 6),
+    ],
+)
+def test_the_idle_level_has_more_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: list[str | None], tries: int
+) -> None:
+    """Every other level is compared with it."""
+    assert level_tries(tmp_path, monkeypatch, reasons, levels=(None,))[0] == tries
+
+
 def test_work_that_goes_with_every_try_is_borne_for_some_levels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database of the app's, for example: ten more levels are not run again for its sake."""
     others: list[str | None] = [OTHERS_REASON]
-    tries, _ = level_tries(tmp_path, monkeypatch, others * 13, levels=10, requests=20_000)
+    tries, _ = level_tries(
+        tmp_path, monkeypatch, others * 13, levels=(ROUTE,) * 10, requests=20_000
+    )
     assert tries == 4 + 9
     kinds: list[str | None] = [*others * 4, "the machine swapped", None]
-    assert level_tries(tmp_path, monkeypatch, kinds, levels=2)[0] == 6
+    assert level_tries(tmp_path, monkeypatch, kinds, levels=(ROUTE, ROUTE))[0] == 6
 
 
 def test_a_disturbed_level_is_run_again_with_what_is_left_to_its_route(
