@@ -17,7 +17,6 @@ from scenarios.doctor.levels import MAX_GENERATOR_RATE
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import parse_route_selection
 from scenarios.doctor.options import DoctorOptions
-from scenarios.doctor.progress import DoctorProgressListener
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     SETUP_SECONDS,
@@ -28,6 +27,7 @@ from scenarios.doctor.settings import (
 )
 from scenarios.plans.custom import parse_duration
 from scenarios.runner.recorded_run import return_error
+from scenarios.runner.run_plan import ProgressListener
 from scenarios.system.redact import secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
@@ -151,7 +151,7 @@ def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest
 
 def prepare_doctor_run(
     settings: DoctorSettings, out: Path | None
-) -> tuple[RunWriter, Callable[[DoctorProgressListener], AtonceError | None]]:
+) -> tuple[RunWriter, Callable[[ProgressListener], AtonceError | None]]:
     """Create a run, and a function that executes it and returns its error."""
     run = RunWriter.create(out or default_root(), "doctor")
     return run, return_error(partial(examine_app, settings, run))

@@ -18,7 +18,6 @@ from scenarios.doctor.controls import count_workers, find_neighbours
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request
-from scenarios.doctor.progress import DoctorProgressListener, NoProgress
 from scenarios.doctor.recording import IDLE_SESSION, SpoolRecording
 from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.settings import (
@@ -32,14 +31,14 @@ from scenarios.doctor.settings import (
 )
 from scenarios.doctor.testbed import AppTestBed, OverBudgetError
 from scenarios.runner.recorded_run import recorded_run
-from scenarios.runner.run_plan import pin_to_core
+from scenarios.runner.run_plan import NoProgress, ProgressListener, pin_to_core
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
 MIN_ROUTE_SECONDS = 5.0  # seconds below which no route can be examined
 
 
-def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
+def examine_app(settings: DoctorSettings, run: RunWriter, listener: ProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
     with recorded_run(run, partial(doctor_run_info, settings)) as stop_request:
         # It reads the available cores, so it must come before pinning to one

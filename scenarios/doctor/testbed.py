@@ -25,13 +25,12 @@ from scenarios.doctor.levels import level_duration
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.openapi.smoke_test import run_smoke_test
-from scenarios.doctor.progress import DoctorProgressListener
 from scenarios.doctor.recording import SpoolRecording
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.locust_process import LocustProcess
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import locust_running
+from scenarios.runner.run_plan import ProgressListener, locust_running
 from scenarios.runner.supervise import describe_cell, run_job, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.cpu_witness import CpuWitness, cpu_seconds, descendant_processes
@@ -68,7 +67,7 @@ class AppTestBed:
         options: DoctorSettings,
         run: RunWriter,
         stop_request: StopRequest,
-        listener: DoctorProgressListener,
+        listener: ProgressListener,
     ) -> None:
         self.options, self.app = options, options.app
         self.run, self.stop_request, self.listener = run, stop_request, listener

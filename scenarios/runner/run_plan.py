@@ -51,6 +51,19 @@ class ProgressListener(Protocol):
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Take a step, some ten times a second."""
 
+    def set_total(self, seconds: float) -> None:
+        """Take a better estimate of the total."""
+
+
+class NoProgress:
+    """A listener that ignores everything."""
+
+    def on_progress(self, step: str, seconds_done: float) -> None:
+        """Ignore a step."""
+
+    def set_total(self, seconds: float) -> None:
+        """Ignore a total."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -21,20 +21,13 @@ from results.schema import Scenario, Status, Variant
 from results.store import RunWriter, read_run
 from results.verdicts import ClaimOutcome
 from scenarios.plans.model import Plan, Session, quick_plan
-from scenarios.runner.run_plan import Settings, execute_plan
+from scenarios.runner.run_plan import NoProgress, Settings, execute_plan
 from scenarios.system.interrupt import handle_stop_signals
 from tests.support.processes import MARK, alive, free_port, gone_within, new_mark, wait_for_server
 from tests.support.trust_tolerances import failing, unsound
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Silence:
-    """A display that shows nothing."""
-
-    def on_progress(self, step: str, seconds_done: float) -> None:
-        """Say nothing."""
 
 
 def short(
@@ -81,7 +74,7 @@ def run_of(
         settings = Settings(
             loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app, probe=probe
         )
-        execute_plan(plan, settings, run, Silence())
+        execute_plan(plan, settings, run, NoProgress())
     except AtonceError as caught:
         trouble = caught
     finally:

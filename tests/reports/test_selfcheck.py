@@ -29,7 +29,7 @@ from results.run_info import Runtime
 from results.schema import Cell
 from results.store import RunWriter
 from scenarios.plans.selfcheck import selfcheck_plan
-from scenarios.runner.run_plan import Settings, execute_plan
+from scenarios.runner.run_plan import NoProgress, Settings, execute_plan
 from tests.reports.test_report import SCHEMA
 from tests.support.simulate_loads import Server
 from tests.support.simulate_loads import write as simulate
@@ -308,13 +308,6 @@ def test_the_whole_plan_fits_five_minutes() -> None:
     assert open_ == [(360, 60), (420, 60), (360, 24), (6000, 60)]
 
 
-class Silence:
-    """A progress display that shows nothing."""
-
-    def on_progress(self, step: str, seconds_done: float) -> None:
-        """Say nothing."""
-
-
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None:
@@ -327,7 +320,7 @@ def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None
         dataclasses.replace(plan, sessions=plan.sessions[:1]),
         Settings(loop="asyncio", seed=1, server_env={}),
         run,
-        Silence(),
+        NoProgress(),
     )
     report = build_report(run.path)
     assert len(report.goals) == 27

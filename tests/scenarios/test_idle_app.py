@@ -13,8 +13,8 @@ from results.store import RunWriter
 from scenarios.doctor import examine
 from scenarios.doctor import testbed as testbed_module
 from scenarios.doctor.examine import Examination
-from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import IDLE_WATCH_SECONDS, AppTestBed
+from scenarios.runner.run_plan import NoProgress
 from scenarios.system.interrupt import StopRequest
 
 

@@ -15,12 +15,11 @@ import pytest
 from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario
 from results.store import RunWriter
-from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.generator.job import Job
 from scenarios.runner import locust_process
 from scenarios.runner.locust_process import LocustProcess
-from scenarios.runner.run_plan import locust_command, locust_env
+from scenarios.runner.run_plan import NoProgress, locust_command, locust_env
 from scenarios.runner.supervise import run_job, supervise_locust
 from scenarios.system.child_process import supervised_process
 from scenarios.system.interrupt import StopRequest

@@ -22,10 +22,10 @@ from results.store import RunWriter
 from scenarios.doctor import retry
 from scenarios.doctor import testbed as testbed_module
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.retry import OTHERS_REASON, OtherLoad, archive_level, find_interference
 from scenarios.doctor.testbed import SMOKE_TEST_REQUESTS, AppTestBed, share_requests
 from scenarios.generator.job import Job
+from scenarios.runner.run_plan import NoProgress
 from scenarios.system.interrupt import StopRequest
 from tests.support.evidence_factory import bedside
 from tests.support.processes import MARK, ROOT, gone_within, new_mark, pids

@@ -11,8 +11,8 @@ import pytest
 
 from results.store import RunWriter
 from scenarios.doctor import testbed as testbed_module
-from scenarios.doctor.progress import NoProgress
 from scenarios.doctor.testbed import AppTestBed, OverBudgetError
+from scenarios.runner.run_plan import NoProgress
 from scenarios.system import machine
 from scenarios.system.cpu_witness import cpu_seconds
 from scenarios.system.interrupt import StopRequest
