@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from results.run_info import AppInfo
 from scenarios.doctor.environment import find_interpreter, load_variables
 from scenarios.doctor.options import DoctorOptions
 from scenarios.plans.custom import parse_host
+from scenarios.runner.preflight import url_address
 from scenarios.system.private_log import RunLog
 from scenarios.system.redact import redact_secrets, secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -111,14 +112,11 @@ class AppUnderTest:
                 f"invalid --start: program {program!r} not found. For a shell command: --start"
                 " \"sh -c '...'\"; for a variable: --env KEY=VALUE"
             )
-        base_url = _normalise_url(options.url, None)
-        return cls(
-            target=base_url,
+        return replace(
+            cls.from_url(options.url, trust=trust),
             launch_mode="command",
-            url=base_url,
             start_command=arguments,
             env=load_variables(options.env or (), options.env_file),
-            trust=trust,
         )
 
     def info(self) -> AppInfo:
@@ -169,14 +167,15 @@ class AppUnderTest:
         """Remove the agent from the run's folder."""
         shutil.rmtree(folder / "guest", ignore_errors=True)
 
-    def launch_command(self, port: int) -> list[str]:
+    def launch_command(self, url: str) -> list[str]:
         """Return the command that starts the app; the agent reads the rest from the environment."""
         if self.launch_mode != "module":
             return list(self.start_command)
         agent = ["--factory", "_atonce_agent.entrypoint:create_app", "--app-dir", str(self.app_dir)]
         flags = (
-            f"--host 127.0.0.1 --port {port} --loop {self.loop} --workers {self.workers}"
-            " --no-access-log --log-level warning --timeout-keep-alive 300"
+            f"--host 127.0.0.1 --port {url_address(url)[1]} --loop {self.loop}"
+            f" --workers {self.workers} --no-access-log --log-level warning"
+            " --timeout-keep-alive 300"
         )
         return [self.python, "-m", "uvicorn", *agent, *flags.split()]
 

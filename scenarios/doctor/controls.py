@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -21,7 +22,7 @@ from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import Neighbour
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
+from scenarios.runner.preflight import fetch_response, url_address
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.cpu_witness import descendant_processes
 from scenarios.system.tls import certificate_advice
@@ -36,43 +37,36 @@ _STABLE_TRIES = 3  # requests to a path before it may be a neighbour
 _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
-def reserve_address(app: AppUnderTest) -> tuple[str, int, contextlib.AbstractContextManager[Any]]:
-    """Return the URL and port of the app, and what keeps the port free for it where we choose it.
+@contextlib.contextmanager
+def reserved_url(app: AppUnderTest) -> Iterator[str]:
+    """Give the URL of the app; where we choose its port, keep the port free for it.
 
     A socket that is bound but does not listen leaves the port to the app alone.
     """
-    if app.url:
-        parts = httpx.URL(app.url)
-        return app.url, parts.port or DEFAULT_PORTS[parts.scheme], contextlib.nullcontext()
-    port, keeper = find_free_port(), contextlib.ExitStack()
-    if sys.platform == "linux":  # elsewhere the app could not bind it as well
-        holder = keeper.enter_context(socket.socket())
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", port))
-    return f"http://127.0.0.1:{port}", port, keeper
+    with socket.socket() as holder:
+        url = app.url or f"http://127.0.0.1:{find_free_port()}"
+        if not app.url and sys.platform == "linux":  # elsewhere the app could not bind it as well
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(url_address(url))
+        yield url
 
 
 def wait_for_free_port(app: AppUnderTest) -> None:
     """Wait until nothing answers where the user's command will. Raises AtonceError if it does."""
     if app.launch_mode != "command" or not app.url:
         return
-    parts = httpx.URL(app.url)
-    port = parts.port or DEFAULT_PORTS[parts.scheme]
-    deadline = time.perf_counter() + PORT_FREE_TIMEOUT
-    while _is_port_open(parts.host, port):
-        if time.perf_counter() > deadline:
-            raise AtonceError(
-                f"{app.url} answers while the command of --start does not run. Stop that process,"
-                f" choose another port, or examine it as it is: atonce doctor {app.url}",
-                ExitCode.TARGET,
-            )
-        time.sleep(0.1)
-
-
-def _is_port_open(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
-        return True
-    return False
+    address, deadline = url_address(app.url), time.perf_counter() + PORT_FREE_TIMEOUT
+    with contextlib.suppress(OSError):
+        while True:
+            socket.create_connection(address, 1).close()
+            if time.perf_counter() > deadline:
+                raise AtonceError(
+                    f"{app.url} answers while the command of --start does not run. Stop that"
+                    " process, choose another port, or examine it as it is: atonce doctor"
+                    f" {app.url}",
+                    ExitCode.TARGET,
+                )
+            time.sleep(0.1)
 
 
 def find_neighbours(
@@ -138,14 +132,12 @@ def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, An
 
 def skip_docs_routes(
     route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
-) -> list[RouteRequest]:
-    """Return the routes of a black box, its documentation pages marked as skipped."""
-    marked = list(route_requests)
-    for number, request in enumerate(route_requests):
+) -> Iterator[RouteRequest]:
+    """Yield the routes of a black box, its documentation pages marked as skipped."""
+    for request in route_requests:
         page = _fetch_text(client, request.path, headers) if request.path in _DOCS_PATHS else ""
-        if _DOCS_PAGE_PATTERN.search(page):
-            marked[number] = replace(request, skipped="the app's own documentation")
-    return marked
+        is_docs = _DOCS_PAGE_PATTERN.search(page)
+        yield replace(request, skipped="the app's own documentation") if is_docs else request
 
 
 def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
@@ -187,8 +179,7 @@ def count_workers(url: str) -> int | None:
 
 def _socket_owners(url: str) -> list[psutil.Process]:
     """Return the processes with a socket that listens at a URL's port, shared or their own."""
-    parts, owners = httpx.URL(url), []
-    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    (_, port), owners = url_address(url), []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # another user's process, or already gone
             sockets = process.net_connections("tcp")

@@ -39,7 +39,7 @@ def read_routes(
     if not is_module:
         named = [it for it in route_requests if it.route in selection.routes]
         others = [it for it in route_requests if it not in named]
-        route_requests = named + skip_docs_routes(others, client, selection.headers)
+        route_requests = [*named, *skip_docs_routes(others, client, selection.headers)]
     return route_requests + [
         RouteRequest(route=name, path="", skipped=why)
         for name, why in left_out_routes(*declarations, selection).items()

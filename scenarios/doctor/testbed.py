@@ -78,7 +78,7 @@ class AppTestBed:
         self.startup_seconds = 0.0
         self.can_become_idle = True
         self.unwatched_reason: str | None = None  # why the watchdog could not sample
-        self.url, self.port = "", 0
+        self.url = ""
         self.app_process: AppProcess | None = None
         self.locust: LocustProcess | None = None
         self.app_stack, self.locust_stack = contextlib.ExitStack(), contextlib.ExitStack()
@@ -89,8 +89,7 @@ class AppTestBed:
     def opened(self) -> Iterator[None]:
         """Prepare the app and reserve its address; end with both processes and the agent gone."""
         self.app.inspect_interpreter(self.run.info.app)
-        self.url, self.port, reservation = controls.reserve_address(self.app)
-        with reservation:
+        with controls.reserved_url(self.app) as self.url:
             try:
                 self.app.install_agent(self.run.path)
                 yield
@@ -180,7 +179,7 @@ class AppTestBed:
         started = time.perf_counter()
         child = self.app_stack.enter_context(
             supervised_process(
-                self.app.launch_command(self.port),
+                self.app.launch_command(self.url),
                 folder=self.run.path,
                 env=env,
                 core=self.app_cores,

@@ -24,7 +24,7 @@ _MAX_NAMED_ROUTES = 12  # routes that a sentence can name
 _MAX_ANSWER_CHARS = 4000  # characters of an answer that are kept
 # seconds for one request: twice the longest wait; an interruption is seen only after it
 TIMEOUT = 10.0
-DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def target_error(sentence: str) -> AtonceError:
@@ -139,12 +139,16 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
     return answer.text
 
 
+def url_address(text: str) -> tuple[str, int]:
+    """Return the host and port of a URL."""
+    url = httpx.URL(text)
+    return url.host, url.port or _DEFAULT_PORTS[url.scheme]
+
+
 def check_target_alive(base_url: str, cell: str) -> None:
     """Raise AtonceError when nothing listens any more at a target that we did not start."""
-    url = httpx.URL(base_url)
-    address = url.host, url.port or DEFAULT_PORTS[url.scheme]
     try:
-        socket.create_connection(address, TIMEOUT).close()
+        socket.create_connection(url_address(base_url), TIMEOUT).close()
     except OSError as error:
         why = f"The target is gone: nothing listens at {base_url} since {cell} or before."
         raise target_error(f"{why} The run keeps what was measured.") from error

@@ -51,7 +51,7 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
     }
     command = AppUnderTest.from_module(
         DoctorOptions(target="shop.main:app", **words)
-    ).launch_command(8001)
+    ).launch_command("http://127.0.0.1:8001")
     assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
     assert " ".join(command[3:]) == (
         f"--factory _atonce_agent.entrypoint:create_app --app-dir {tmp_path} "
@@ -60,7 +60,7 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
     )
     default_command = AppUnderTest.from_module(
         DoctorOptions(target="shop.main:app")
-    ).launch_command(8001)
+    ).launch_command("http://127.0.0.1:8001")
     assert "--workers 1" in " ".join(default_command)  # or WEB_CONCURRENCY decides
 
 
@@ -146,7 +146,7 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
         )
     )
     own.install_agent(tmp_path)
-    assert own.launch_command(1) == [sys.executable, "-m", "my server"]
+    assert own.launch_command("http://127.0.0.1") == [sys.executable, "-m", "my server"]
     assert own.launch_environment("app-1", tmp_path, "s", is_first=True)["A"] == "1"
     assert "ATONCE_AGENT" not in own.launch_environment("app-1", tmp_path, "s", is_first=True)
     assert list(tmp_path.iterdir()) == []

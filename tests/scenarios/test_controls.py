@@ -19,13 +19,14 @@ from scenarios.doctor.controls import (
     OPENAPI_PATH,
     fetch_openapi,
     find_neighbours,
-    reserve_address,
+    reserved_url,
     skip_docs_routes,
     wait_for_free_port,
 )
 from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
 from scenarios.doctor.options import DoctorOptions
+from scenarios.runner.preflight import url_address
 from tests.support.asgi_client import served
 
 URL = "http://127.0.0.1:8000"
@@ -194,7 +195,8 @@ def test_a_command_is_not_started_where_someone_else_answers(
             wait_for_free_port(app_under_test)
         assert trouble.value.code is ExitCode.TARGET
         for app in (app_under_test, AppUnderTest.from_url(url)):
-            assert (url, port) == reserve_address(app)[:2]
+            with reserved_url(app) as reserved:
+                assert url == reserved
         wait_for_free_port(AppUnderTest.from_url(url))  # it is meant to answer
         monkeypatch.setattr(controls, "PORT_FREE_TIMEOUT", 9.0)
         monkeypatch.setattr(time, "sleep", lambda _: server.close())
@@ -205,9 +207,9 @@ def test_a_command_is_not_started_where_someone_else_answers(
 def test_the_port_of_an_app_stays_its_own_between_two_processes() -> None:
     """Nobody else gets it by chance, and the app can listen there, again and again."""
     app = AppUnderTest.from_module(DoctorOptions(target="shop:app"))
-    url, port, reservation = reserve_address(app)
-    with reservation:
-        assert url == f"http://127.0.0.1:{port}"
+    with reserved_url(app) as url:
+        host, port = url_address(url)
+        assert url == f"http://{host}:{port}"
         for _ in range(2):
             with socket.create_server(("127.0.0.1", port)):  # as asyncio does
                 socket.create_connection(("127.0.0.1", port)).close()

@@ -616,13 +616,10 @@ def test_two_workers_of_a_real_server_import_side_by_side(house: House) -> None:
         DoctorOptions(target="shop:app", app_dir=house.home, workers=2)
     )
     app_under_test.install_agent(house.run)
-    port, env = (
-        free_port(),
-        app_under_test.launch_environment("app-1", house.run, "s", is_first=True),
-    )
-    url = f"http://127.0.0.1:{port}"
+    env = app_under_test.launch_environment("app-1", house.run, "s", is_first=True)
+    url = f"http://127.0.0.1:{free_port()}"
     with supervised_process(
-        app_under_test.launch_command(port),
+        app_under_test.launch_command(url),
         folder=house.run,
         env=env,
         core=None,
