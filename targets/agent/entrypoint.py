@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from . import process_stats
 from .app_info import collect_app_info
@@ -101,11 +101,14 @@ def _import_app(config: AgentConfig) -> Any:
         traceback.print_tb(error.__traceback__)
         print(_error_summary(error), file=sys.stderr)
         config.report_failure(kind, _error_summary(error), error)
-        _exit_worker()
-    if why := _why_not_asgi(app):
+    else:
+        why = _why_not_asgi(app)
+        if not why:
+            return app
         config.report_failure("not-asgi", why)
-        _exit_worker()
-    return app
+    if parent_process():  # an old supervisor would start the next worker for ever
+        os.kill(os.getppid(), signal.SIGTERM)
+    raise SystemExit(_STARTUP_FAILED_EXIT)
 
 
 def _why_not_asgi(app: Any) -> str:
@@ -116,7 +119,11 @@ def _why_not_asgi(app: Any) -> str:
         signature = inspect.signature(app, **_TEXT_ANNOTATIONS)
     except Exception:  # noqa: BLE001 - written in C, or it runs the user's code
         return ""
-    takes = [count for count in range(4) if _can_bind(signature, count)]
+    takes = []
+    for count in range(4):
+        with contextlib.suppress(TypeError):
+            signature.bind(*range(count))
+            takes.append(count)
     if 3 in takes:  # noqa: PLR2004 - scope, receive, send
         return ""
     if takes == [2]:
@@ -124,20 +131,6 @@ def _why_not_asgi(app: Any) -> str:
     if 0 in takes and not inspect.iscoroutinefunction(app):
         return "it is called without arguments; if it makes the app, add --factory"
     return "it cannot be called with scope, receive and send"
-
-
-def _can_bind(signature: inspect.Signature, count: int) -> bool:
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return False
-    return True
-
-
-def _exit_worker() -> NoReturn:
-    if parent_process():  # an old supervisor would start the next worker for ever
-        os.kill(os.getppid(), signal.SIGTERM)
-    raise SystemExit(_STARTUP_FAILED_EXIT)
 
 
 def _error_summary(error: BaseException) -> str:
