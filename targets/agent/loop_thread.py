@@ -1,6 +1,5 @@
 """The event loop's thread: its times, its stack, and how the watchdog got the GIL."""
 
-import contextlib
 import gc
 import opcode
 import os
@@ -67,12 +66,6 @@ def is_between_calls(stack: Sequence[RawFrame]) -> bool:
         return False
     code, last = stack[0]
     return 0 <= last < len(code.co_code) and code.co_code[last] in _SWITCH_POINT_OPCODES
-
-
-def sharpen_timer() -> None:
-    """Wake the calling thread on time: by default Linux may be 50 us late."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
 
 
 class ThreadTime(NamedTuple):

@@ -39,7 +39,6 @@ from .loop_thread import (
     classify_access,
     count_waits,
     is_between_calls,
-    sharpen_timer,
 )
 from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
@@ -130,7 +129,9 @@ class Watchdog(ForkSafeThread):
 
     def run(self) -> None:
         """Run the thread until stopped, the loop ends, or the file cannot be written."""
-        sharpen_timer()
+        with contextlib.suppress(OSError):  # by default Linux may wake a thread 50 us late
+            slack = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
+            slack.write_text("1", encoding="ascii")
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
