@@ -161,12 +161,7 @@ def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
 def _document_hidden_routes(app: Any, missing: list[Any], schema_prefix: str) -> dict[str, Any]:
     """Document the missing routes, with the hidden ones made visible for this time."""
     routes = [getattr(route, "_effective_route", route) for route in missing]
-    # plain Starlette routes are never in the document
-    hidden = [
-        route
-        for route in routes
-        if hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
-    ]
+    hidden = [route for route in routes if getattr(route, "include_in_schema", True) is False]
     option = "separate_input_output_schemas"
     options = {option: getattr(app, option)} if hasattr(app, option) else {}
     try:
