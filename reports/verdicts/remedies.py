@@ -40,10 +40,8 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
             continue
         if not _is_matching_rule(rule, call, packages, concurrency):
             continue
-        if rule.effect is Effect.LESS_CPU:
-            effect = _describe_capacity(cpu_s, cores or 1)
-        else:
-            effect = _describe_effect(rule.effect, service_s, max(concurrency or 1.0, 1.0), cores)
+        served = max(concurrency or 1.0, 1.0)
+        effect = _describe_effect(rule.effect, service_s, served, cores, cpu_s)
         if effect and rule.twin in MEASURED_WITH:
             effect += f" Measured with {MEASURED_WITH[rule.twin]}."
         if rule.is_plain_def_enough and is_async and service_s:
@@ -82,12 +80,19 @@ def _is_matching_rule(
     )
 
 
-def _describe_effect(
-    effect: Effect, service: float | None, concurrency: float, cores: int | None
+def _describe_effect(  # noqa: PLR0911 - one for each effect
+    effect: Effect, service: float | None, concurrency: float, cores: int | None, cpu: float | None
 ) -> str:
     if effect is Effect.CORRECT_ANSWER:
         return "The right answer; only then is its speed worth measuring."
-    if not service:
+    if effect is Effect.LESS_CPU and cpu:
+        cores = cores or 1
+        return (
+            f"{format_count(cores, 'core')} / {format_seconds(cpu)} of CPU per request ="
+            f" {format_number(cores / cpu)} requests/s at most, in any form of the route. Half the"
+            f" CPU per request doubles that. One more core adds {format_number(1 / cpu)} requests/s."
+        )
+    if effect is Effect.LESS_CPU or not service:
         return ""
     now, alone = format_seconds(_EXAMPLE_USERS * service / concurrency), format_seconds(service)
     if effect is Effect.CORES:
@@ -95,18 +100,16 @@ def _describe_effect(
         if cores:
             rate += f"; this app ran on {format_count(cores, 'core')}, and no run used more"
         return f"{rate}. Other routes do not wait for it."
-    sentences = {
-        Effect.NO_WORK: (
+    if effect is Effect.NO_WORK:
+        return (
             f"Saves {alone} of work per request. The {now} queue at {_EXAMPLE_USERS} users"
             " disappears."
-        ),
-        Effect.ANY_ANSWER: (
+        )
+    if effect is Effect.ANY_ANSWER:
+        return (
             f"{_EXAMPLE_USERS} users are answered in little more than {alone} each, or as fast as"
             " the core can, instead of never."
-        ),
-    }
-    if effect in sentences:
-        return sentences[effect]
+        )
     if _EXAMPLE_USERS / service > _SINGLE_CORE_RATE:
         return (
             f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: only the core limits how"
@@ -117,15 +120,4 @@ def _describe_effect(
         f"{_EXAMPLE_USERS} users are answered in little more than {alone} each instead of"
         f" {now}{provided}. Served at once grows with the users until a core, or a pool whose"
         " size you set, is full."
-    )
-
-
-def _describe_capacity(cpu: float | None, cores: int) -> str:
-    """Return what the cores give at most, whatever the form of the route."""
-    if not cpu:
-        return ""
-    return (
-        f"{format_count(cores, 'core')} / {format_seconds(cpu)} of CPU per request ="
-        f" {format_number(cores / cpu)} requests/s at most, in any form of the route. Half the CPU"
-        f" per request doubles that. One more core adds {format_number(1 / cpu)} requests/s."
     )
