@@ -62,7 +62,7 @@ class DeclaredRoute:
         by_key = {
             (parameter.get("in"), parameter["name"]): parameter
             for parameter in (*path_parameters, *declared, *keys)
-            if isinstance(parameter, dict) and isinstance(parameter.get("name"), str)
+            if isinstance(parameter.get("name"), str)
         }
         return [
             parameter

@@ -1,7 +1,7 @@
 """Selects the routes to examine: those that change nothing, and those that the user names."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -21,7 +21,6 @@ EXCLUDED_THOUGH_NAMED = "--exclude matches it, although --route names it"
 _ANY_PREFIX = ""  # in place of the path before a parameter
 _Constraints = tuple[str | None, ...]
 _Place = tuple[str, str]  # a parameter's name, and the path before it
-_Details = Mapping[_Place, Mapping[_Constraints, dict[str, Any]]]
 
 
 def select_route_requests(
@@ -102,7 +101,7 @@ def _declared_routes(
     document: dict[str, Any], handlers: list[dict[str, Any]] | None
 ) -> list[DeclaredRoute]:
     """Return every route once: the app info has the order, the document has the parameters."""
-    operations = _share_parameter_details(_declared_operations(document), document)
+    operations = _declared_operations(document)
     entries: dict[str, tuple[str, dict[str, Any]]] = {}
     for handler in handlers or []:
         template = handler["path"] or "/"
@@ -127,45 +126,41 @@ def _declared_operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
             if method.upper() in HTTP_METHODS and isinstance(operation, dict):
                 lists = (item.get("parameters"), operation.get("parameters"))
                 listed = chain.from_iterable(it for it in lists if isinstance(it, list))
-                parameters = [resolve_reference(document, parameter) for parameter in listed]
+                resolved = (resolve_reference(document, parameter) for parameter in listed)
+                parameters = [{**it} for it in resolved if isinstance(it, dict)]
                 operations[f"{method.upper()} {path}"] = {**operation, "parameters": parameters}
+    _share_parameter_details(operations, document)
     return operations
 
 
 def _share_parameter_details(
     operations: dict[str, dict[str, Any]], document: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Add to each path parameter its matching declarations in other routes, nearest path first.
+) -> None:
+    """Give each path parameter the declarations of its name that agree with it, nearest path first.
 
     If a route and its dependency both declare a parameter, FastAPI's document has only one of them.
     """
     details: dict[_Place, dict[_Constraints, dict[str, Any]]] = {}
-    for name, operation in operations.items():
-        for parameter in filter(_is_path_parameter, operation["parameters"]):
-            if not is_type_only(parameter):
-                constraints = _parameter_constraints(parameter, document)
-                for place in _parameter_places(name, parameter):
-                    details.setdefault(place, {}).setdefault(constraints, parameter)
-    shared = {}
-    for name, operation in operations.items():
-        parameters = [_add_related(it, name, details, document) for it in operation["parameters"]]
-        shared[name] = {**operation, "parameters": parameters}
-    return shared
-
-
-def _add_related(parameter: Any, route: str, details: _Details, document: dict[str, Any]) -> Any:
-    """Add to a path parameter the declarations of its name whose constraints agree with its own."""
-    if not _is_path_parameter(parameter):
-        return parameter
-    wanted = _parameter_constraints(parameter, document)[:-1]
-    related = [
-        other
-        for place in _parameter_places(route, parameter)
-        for offered, other in details.get(place, {}).items()
-        if other is not parameter
-        and all(mine in (None, theirs) for mine, theirs in zip(wanted, offered, strict=False))
+    in_paths = [
+        (name, parameter)
+        for name, operation in operations.items()
+        for parameter in operation["parameters"]
+        if parameter.get("in") == "path"
     ]
-    return {**parameter, "related": related}
+    for name, parameter in in_paths:
+        if not is_type_only(parameter):
+            constraints = _parameter_constraints(parameter, document)
+            for place in _parameter_places(name, parameter):
+                details.setdefault(place, {}).setdefault(constraints, parameter)
+    for name, parameter in in_paths:
+        wanted = _parameter_constraints(parameter, document)[:-1]
+        parameter["related"] = [
+            other
+            for place in _parameter_places(name, parameter)
+            for offered, other in details.get(place, {}).items()
+            if other is not parameter
+            and all(mine in (None, theirs) for mine, theirs in zip(wanted, offered, strict=False))
+        ]
 
 
 def _parameter_places(route: str, parameter: dict[str, Any]) -> tuple[_Place, _Place]:
@@ -181,10 +176,6 @@ def _parameter_constraints(parameter: dict[str, Any], document: dict[str, Any]) 
     keywords = ("type", "format", "pattern", "enum", "const")
     values = (str(known[keyword]) if keyword in known else None for keyword in keywords)
     return (*values, str(bool(set(EXAMPLE_KEYS) & {*known, *parameter})))
-
-
-def _is_path_parameter(parameter: Any) -> bool:
-    return isinstance(parameter, dict) and parameter.get("in") == "path"
 
 
 def _default_reason(route: DeclaredRoute, routes: list[DeclaredRoute]) -> str:
