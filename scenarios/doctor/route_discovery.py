@@ -10,8 +10,7 @@ from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.routes import (
     EXCLUDED_THOUGH_NAMED,
     UNSAFE,
-    left_out_routes,
-    select_route_requests,
+    select_routes,
 )
 from scenarios.doctor.openapi.smoke_test import SmokeResult
 from scenarios.doctor.testbed import AppTestBed
@@ -33,16 +32,17 @@ def read_routes(
         run.info.loop = app_info.get("loop") or run.info.loop
     else:
         app_info = {"openapi": fetch_openapi(client, selection.headers)}
-    declarations = (app_info.get("openapi"), app_info.get("routes"))
     check = testbed.stop_request.raise_if_requested
-    route_requests = select_route_requests(*declarations, selection, check)
+    route_requests, left_out = select_routes(
+        app_info.get("openapi"), app_info.get("routes"), selection, check
+    )
     if not is_module:
         named = [it for it in route_requests if it.route in selection.routes]
         others = [it for it in route_requests if it not in named]
         route_requests = [*named, *skip_docs_routes(others, client, selection.headers)]
     return route_requests + [
         RouteRequest(route=name, path="", skipped=why)
-        for name, why in left_out_routes(*declarations, selection).items()
+        for name, why in left_out.items()
         if is_outline or why in (UNSAFE, EXCLUDED_THOUGH_NAMED)
     ]
 

@@ -24,7 +24,7 @@ from scenarios.doctor.controls import (
     wait_for_free_port,
 )
 from scenarios.doctor.openapi.route_selection import RouteSelection
-from scenarios.doctor.openapi.routes import select_route_requests
+from scenarios.doctor.openapi.routes import select_routes
 from scenarios.doctor.options import DoctorOptions
 from scenarios.runner.preflight import url_address
 from tests.support.asgi_client import served
@@ -125,11 +125,11 @@ def test_the_document_of_a_black_box_is_found_where_its_documentation_says(
         document = fetch_openapi(client, {})
     if routes:
         assert routes == [
-            request.route for request in select_route_requests(document, None, RouteSelection())
+            request.route for request in select_routes(document, None, RouteSelection())[0]
         ]
     else:
         with pytest.raises(AtonceError, match=r"no OpenAPI document at /openapi.json or"):
-            select_route_requests(document, None, RouteSelection())
+            select_routes(document, None, RouteSelection())[0]
 
 
 def test_only_pages_that_say_so_are_documentation() -> None:
@@ -139,7 +139,7 @@ def test_only_pages_that_say_so_are_documentation() -> None:
     app.get("/redoc")(lambda: get_redoc_html(openapi_url="/openapi.json", title="x"))
     app.get("/openapi.json/old")(lambda: 1)
     with served(app) as client:
-        routes = select_route_requests(fetch_openapi(client, {}), None, RouteSelection())
+        routes = select_routes(fetch_openapi(client, {}), None, RouteSelection())[0]
         skipped = {
             request.route: request.skipped for request in skip_docs_routes(routes, client, {})
         }
@@ -152,7 +152,7 @@ def test_only_pages_that_say_so_are_documentation() -> None:
     }
     with served(swagger) as client:
         (request,) = skip_docs_routes(
-            select_route_requests(fetch_openapi(client, {}), None, RouteSelection()),
+            select_routes(fetch_openapi(client, {}), None, RouteSelection())[0],
             client,
             {},
         )

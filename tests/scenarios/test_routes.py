@@ -28,7 +28,7 @@ from scenarios.doctor import commands
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import RouteSelection, parse_route_selection
-from scenarios.doctor.openapi.routes import UNSAFE, left_out_routes, select_route_requests
+from scenarios.doctor.openapi.routes import UNSAFE, select_routes
 from scenarios.doctor.openapi.schema_example import FORMAT_EXAMPLES
 from scenarios.doctor.openapi.smoke_test import find_accepted_request
 from scenarios.doctor.options import DoctorOptions
@@ -150,9 +150,9 @@ def asked_of(
     document = app.openapi() if isinstance(app, FastAPI) else app
     return {
         request.route: request
-        for request in select_route_requests(
+        for request in select_routes(
             document, census, parse_route_selection(DoctorOptions(**flags))
-        )
+        )[0]
     }
 
 
@@ -216,7 +216,7 @@ def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
     async def lent(isbn: isbn_type) -> None: ...
 
     assert [
-        request.path for request in select_route_requests(app.openapi(), None, RouteSelection())
+        request.path for request in select_routes(app.openapi(), None, RouteSelection())[0]
     ] == [
         "/books/9780000000123",
         "/books/9780000000123/loans",
@@ -422,9 +422,8 @@ def test_each_route_is_examined_or_left_out_for_a_reason(
     flags: dict[str, Any], reasons: list[str]
 ) -> None:
     """The reason of a flag comes before that of the default."""
-    left_out = left_out_routes(
-        shop().openapi(), None, parse_route_selection(DoctorOptions(**flags))
-    )
+    selection = parse_route_selection(DoctorOptions(**flags))
+    _, left_out = select_routes(shop().openapi(), None, selection)
     whys = list(left_out.values())
     assert len(reasons) == len(whys), left_out
     assert all(map(str.startswith, whys, reasons)), left_out
@@ -504,7 +503,7 @@ def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path
         body=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'],
     )
     choice = parse_route_selection(flags)
-    orders, pairs, *_ = select_route_requests(shop().openapi(), None, choice)
+    orders, pairs, *_ = select_routes(shop().openapi(), None, choice)[0]
     assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
     assert pairs.body == b'{"a": "b=c"}'
     assert choice.headers == {"X-Key": "secret"}
@@ -761,7 +760,7 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
         asked["GET /b/{file}"].file,
         asked["GET /b/{file}"].line,
     ) == (True, "/x.py", 7)
-    assert left_out_routes(document, lines, RouteSelection()) == {
+    assert select_routes(document, lines, RouteSelection())[1] == {
         "MOUNT /sub": "its routes are listed",
         "GET /api/docs": "a page of FastAPI",
         "GET /openapi.json": "a page of FastAPI",
@@ -776,21 +775,19 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
 
 def test_without_a_document_routes_are_asked_as_they_stand() -> None:
     """Only named routes; without a name, a sentence asks for one."""
-    (request,) = select_route_requests(
+    (request,) = select_routes(
         None, None, parse_route_selection(DoctorOptions(route=["/x/%20?q=1"]))
-    )
+    )[0]
     assert (request.route, request.path, request.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
     with pytest.raises(
         AtonceError,
         match=r"No routes: no OpenAPI document at /openapi.json .*\. Name a request: --route",
     ):
-        select_route_requests(None, None, RouteSelection())
+        select_routes(None, None, RouteSelection())[0]
     with pytest.raises(AtonceError, match="The app declares no routes"):
-        select_route_requests({"paths": {}}, [], RouteSelection())
+        select_routes({"paths": {}}, [], RouteSelection())[0]
     with pytest.raises(AtonceError, match=r"replace what is in braces|the app has no"):
-        select_route_requests(
-            None, None, parse_route_selection(DoctorOptions(route=["GET /x/{y}"]))
-        )
+        select_routes(None, None, parse_route_selection(DoctorOptions(route=["GET /x/{y}"])))[0]
 
 
 def test_an_interruption_is_heard_between_two_routes() -> None:
@@ -802,7 +799,7 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
             raise AtonceError("interrupted", ExitCode.INTERRUPTED)
 
     with pytest.raises(AtonceError, match="interrupted"):
-        select_route_requests(shop().openapi(), None, RouteSelection(), check)
+        select_routes(shop().openapi(), None, RouteSelection(), check)[0]
 
 
 @pytest.mark.parametrize(("budget", "few"), [("60s", 5), ("25s", 1)])
@@ -847,7 +844,7 @@ def test_what_fits_the_budget_is_said_before(
 def test_what_is_no_document_is_a_sentence(document: Any) -> None:
     """Not a traceback."""
     with pytest.raises(AtonceError, match=r"No route is left|(n|N)o routes"):
-        select_route_requests(document, None, RouteSelection())
+        select_routes(document, None, RouteSelection())[0]
 
 
 @pytest.mark.parametrize(

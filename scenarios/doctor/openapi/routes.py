@@ -23,15 +23,15 @@ _Constraints = tuple[str | None, ...]
 _Place = tuple[str, str]  # a parameter's name, and the path before it
 
 
-def select_route_requests(
+def select_routes(
     openapi: Any,
     handlers: list[dict[str, Any]] | None,
     selection: RouteSelection,
     check: Callable[[], None] = lambda: None,
-) -> list[RouteRequest]:
-    """Return the requests of the routes to examine: named ones first, then in the app's order.
+) -> tuple[list[RouteRequest], dict[str, str]]:
+    """Return the requests of the routes to examine, and why each other route is not examined.
 
-    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
+    Named routes come first, then the others in the app's order. `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
     Raises UsageError.
     """
     document = openapi if isinstance(openapi, dict) else {}
@@ -46,9 +46,12 @@ def select_route_requests(
         unlisted = "No routes: no OpenAPI document at /openapi.json or linked in /docs or /redoc"
         known = "The app declares no routes" if is_listed else unlisted
         raise UsageError(f"{known}. Name a request: --route 'GET /items/1'")
-    named, left_out = _named_routes(routes, selection, document), _left_out(routes, selection)
+    groups = [_find_named_routes(name, routes, document) for name in selection.routes]
+    named = {route.name: route for route in chain.from_iterable(groups)}
+    left_out = _left_out(routes, selection)
     others = [route for route in routes if route.name not in {*named, *left_out}]
-    chosen = [it for it in named.values() if not _is_matching(it, selection.exclude)] + others
+    refused = [name for name, it in named.items() if _is_matching(it, selection.exclude)]
+    chosen = [route for name, route in named.items() if name not in refused] + others
     if not chosen:
         unsafe = [route.name for route in routes if _default_reason(route, routes) == UNSAFE]
         hint = f" {len(unsafe)} may change data and must be named: --route '{unsafe[0]}'."
@@ -65,23 +68,10 @@ def select_route_requests(
     for route in chosen:
         check()
         route_requests.append(build_request(route, selection))
-    return route_requests
-
-
-def left_out_routes(
-    openapi: Any, handlers: list[dict[str, Any]] | None, selection: RouteSelection
-) -> dict[str, str]:
-    """Return each route that is not examined, and why: the flags' reasons before the default's."""
-    document = openapi if isinstance(openapi, dict) else {}
-    routes = _declared_routes(document, handlers)
-    named = _named_routes(routes, selection, document)
-    refused = [name for name, route in named.items() if _is_matching(route, selection.exclude)]
     named_operations = [id(route.operation) for route in named.values()]  # of requests, too
-    known = {it.name for it in routes if id(it.operation) in named_operations}
-    others = _left_out(routes, selection).items()
-    return dict.fromkeys(refused, EXCLUDED_THOUGH_NAMED) | {
-        name: why for name, why in others if name not in known
-    }
+    asked = {it.name for it in routes if id(it.operation) in named_operations}
+    unnamed = {name: why for name, why in left_out.items() if name not in asked}
+    return route_requests, dict.fromkeys(refused, EXCLUDED_THOUGH_NAMED) | unnamed
 
 
 def _left_out(routes: list[DeclaredRoute], selection: RouteSelection) -> dict[str, str]:
@@ -193,14 +183,6 @@ def _default_reason(route: DeclaredRoute, routes: list[DeclaredRoute]) -> str:
     if route.method == "OPTIONS":
         return "it describes a route; name it with --route to examine it"
     return "" if route.method in ("GET", "WEBSOCKET") else UNSAFE
-
-
-def _named_routes(
-    routes: list[DeclaredRoute], selection: RouteSelection, document: dict[str, Any]
-) -> dict[str, DeclaredRoute]:
-    """Return the routes that --route names, by name. Raises UsageError."""
-    groups = (_find_named_routes(name, routes, document) for name in selection.routes)
-    return {route.name: route for route in chain.from_iterable(groups)}
 
 
 def _find_named_routes(
