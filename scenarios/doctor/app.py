@@ -92,8 +92,17 @@ class AppUnderTest:
     def from_url(
         cls, url: str, allowed: str | None = None, trust: TlsTrust = DEFAULT_TLS_TRUST
     ) -> "AppUnderTest":
-        """Create an app that is already running: a black box."""
-        base_url = _normalise_url(url, allowed)
+        """Create an app that is already running: a black box.
+
+        The error hides the URL: it may contain a password.
+        """
+        if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
+            raise UsageError(
+                "invalid URL (not shown: it may be secret): name the host only, without a user,"
+                " password, path or query. Example: http://127.0.0.1:8000. Give a path with"
+                " --route 'GET /api/items', a secret with --header."
+            )
+        base_url = parse_host(url, allowed).geturl().rstrip("/")
         return cls(target=base_url, launch_mode="url", url=base_url, trust=trust)
 
     @classmethod
@@ -243,17 +252,6 @@ class AppUnderTest:
         if f"No module named {package!r}" in message:
             hint = f" Searched in {self.app_dir}. To search in another folder: --app-dir DIR"
         return f"{self.redact(message)[:_MAX_MESSAGE_CHARS]}{where}.{hint}"
-
-
-def _normalise_url(url: str, allowed: str | None) -> str:
-    """Return the host and port of an app. The error hides the URL: it may contain a password."""
-    if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
-        raise UsageError(
-            "invalid URL (not shown: it may be secret): name the host only, without a user,"
-            " password, path or query. Example: http://127.0.0.1:8000. Give a path with --route"
-            " 'GET /api/items', a secret with --header."
-        )
-    return parse_host(url, allowed).geturl().rstrip("/")
 
 
 def read_agent_file(path: Path) -> dict[str, Any] | None:

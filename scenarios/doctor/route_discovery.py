@@ -7,11 +7,7 @@ from results.store import RunWriter
 from scenarios.doctor.app import read_agent_file
 from scenarios.doctor.controls import fetch_openapi, skip_docs_routes
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.routes import (
-    EXCLUDED_THOUGH_NAMED,
-    UNSAFE,
-    select_routes,
-)
+from scenarios.doctor.openapi.routes import EXCLUDED_THOUGH_NAMED, UNSAFE, select_routes
 from scenarios.doctor.openapi.smoke_test import SmokeResult
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.system.private_log import RunLog
