@@ -140,10 +140,15 @@ def _invalid(what: str, text: str, why: str) -> UsageError:
     return UsageError(f"invalid {what} {text!r}: {why}")
 
 
+def normalise_route(text: str) -> str:
+    """Turn `post  /x` into POST /x, and `/x` into GET /x."""
+    method, _, path = text.strip().rpartition(" ")
+    return f"{method.strip().upper() or 'GET'} {path}"
+
+
 def parse_route(text: str) -> str:
     """Parse `GET /x`, or `/x` for short. Raises AtonceError for what cannot be sent as it is."""
-    method, _, path = text.strip().rpartition(" ")
-    method = method.strip().upper() or "GET"
+    method, _, path = normalise_route(text).rpartition(" ")
     why = None
     if method not in HTTP_METHODS:
         why = f"{method} is none of {', '.join(HTTP_METHODS)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from results.errors import UsageError
 from scenarios.doctor.options import DoctorOptions
+from scenarios.plans.custom import normalise_route
 
 _HEADER_PATTERN = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~]*)")
 
@@ -28,19 +29,13 @@ def parse_route_selection(options: DoctorOptions) -> RouteSelection:
     """Parse the flags. Raises UsageError."""
     headers = enumerate(options.header or (), 1)
     return RouteSelection(
-        routes=tuple(dict.fromkeys(map(_normalise_route, options.route or ()))),
+        routes=tuple(dict.fromkeys(map(normalise_route, options.route or ()))),
         only=tuple(options.only or ()),
         exclude=tuple(options.exclude or ()),
         params=dict(map(_parse_param, options.param or ())),
         bodies=dict(map(_parse_body, options.body or ())),
         headers=dict(_parse_header(text, number) for number, text in headers),
     )
-
-
-def _normalise_route(text: str) -> str:
-    """Turn `post  /x` into POST /x, and `/x` into GET /x."""
-    method, _, path = text.strip().rpartition(" ")
-    return f"{method.strip().upper() or 'GET'} {path}"
 
 
 def _parse_param(text: str) -> tuple[str, str]:
@@ -53,7 +48,7 @@ def _parse_param(text: str) -> tuple[str, str]:
 def _parse_body(text: str) -> tuple[str, bytes]:
     """Parse `POST /x=@query.json` or `POST /x=BODY`. Raises UsageError, also if unreadable."""
     name, equals, value = text.partition("=")
-    route = _normalise_route(name)
+    route = normalise_route(name)
     if not equals or not value or " /" not in route:
         example = "'POST /search=@query.json'"
         raise UsageError(f"invalid --body {name!r}: expected ROUTE=BODY. Example: {example}")
