@@ -106,7 +106,7 @@ def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
     route_requests, notes = discover_in_temp_folder(settings)
     width = max(len(request.route) for request in route_requests)
     loadable = loadable_requests(settings, route_requests)
-    over_budget, sentence = find_over_budget(settings, loadable, SETUP_SECONDS, ROUTE_SECONDS)
+    over_budget, sentence = find_over_budget(settings, loadable, SETUP_SECONDS)
     for request in route_requests:
         plan = f"skipped: {request.skipped}" if request.skipped else f"requested as {request.path}"
         others = ", ".join(other.path for other in request.alternatives)

@@ -83,7 +83,7 @@ class Examination:
             raise error
         if not loadable:
             raise self._no_route_error(records[0])
-        _, sentence = find_over_budget(self.settings, ordered, self.testbed.elapsed, ROUTE_SECONDS)
+        _, sentence = find_over_budget(self.settings, ordered, self.testbed.elapsed)
         if sentence:
             self._add_note(sentence)
         try:

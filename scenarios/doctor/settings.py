@@ -76,15 +76,15 @@ def loadable_requests(
 
 
 def find_over_budget(
-    settings: DoctorSettings, ordered: list[RouteRequest], elapsed: float, route_seconds: float
+    settings: DoctorSettings, ordered: list[RouteRequest], elapsed: float
 ) -> tuple[list[RouteRequest], str]:
-    """Return the routes that exceed the budget at `route_seconds` each, and a sentence on them."""
-    over_budget = ordered[max(1, int((settings.budget - elapsed) / route_seconds)) :]
+    """Return the routes that exceed the budget at ROUTE_SECONDS each, and a sentence on them."""
+    over_budget = ordered[max(1, int((settings.budget - elapsed) / ROUTE_SECONDS)) :]
     if not over_budget:
         return [], ""
     return over_budget, (
         f"About {len(ordered) - len(over_budget)} of {len(ordered)} routes fit the budget of"
-        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each. Routes that gates or --route"
+        f" {settings.budget:.0f} s, at {ROUTE_SECONDS:.0f} s each. Routes that gates or --route"
         f" name come first, then the app's order. {over_budget[0].route} and later routes run only"
         " if there is time. To change this: --budget, --only, --exclude."
     )

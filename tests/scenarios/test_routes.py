@@ -834,7 +834,7 @@ def test_what_fits_the_budget_is_said_before(
     )
     assert sentence in lines
     plenty = commands.parse_options(replace(flags, gate=None, budget="1h"))
-    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 10.0) == ([], "")
+    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0) == ([], "")
 
 
 @pytest.mark.parametrize(
