@@ -9,6 +9,13 @@ from enum import Enum, auto
 
 from results.verdicts import LOOP_VERDICTS, Verdict
 
+_RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
+_IN_THREADS = (
+    "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4",
+    "work = functools.partial(CALL, ...)  # with its arguments",
+    f"found = {_RUN_IN_EXECUTOR}(threads, work)",
+)
+
 
 class Effect(Enum):
     """What a remedy brings."""
@@ -35,7 +42,10 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyRule:
-    """One rule: on which verdicts, for which call or library (empty fits all), and what to do."""
+    """One rule: on which verdicts, for which call or library (empty fits all), and what to do.
+
+    That is to use threads of one's own, where a rule does not say otherwise.
+    """
 
     verdicts: tuple[Verdict, ...] = LOOP_VERDICTS
     call_pattern: str = ""  # as it is written in the user's code; looked for anywhere in it
@@ -46,8 +56,8 @@ class RemedyRule:
     is_plain_def_enough: bool = False  # whether a plain `def` would do, as it is
     title: str
     before: tuple[str, ...] = ("CALL(...)",)
-    after: tuple[str, ...]
-    twin: str
+    after: tuple[str, ...] = _IN_THREADS
+    twin: str = "GET /xray"
     effect: Effect = Effect.CONCURRENT_WAITS
 
 
@@ -57,12 +67,6 @@ _DATABASE_LIBRARIES = (
     "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
 )
 _FETCH = ("async with session.get(url) as answer:", "    found = await answer.json()")
-_RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
-_IN_THREADS = (
-    "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4",
-    "work = functools.partial(CALL, ...)  # with its arguments",
-    f"found = {_RUN_IN_EXECUTOR}(threads, work)",
-)
 _IN_PROCESSES = (
     "processes = ProcessPoolExecutor()  # once, in the lifespan",
     "work = functools.partial(CALL, ...)  # a function of a module; arguments that pickle",
@@ -164,7 +168,6 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         is_plain_def_enough=True,
         # create_subprocess_exec starts it on the loop
         title="Start the other program, and wait for it, in a thread of your own",
-        after=_IN_THREADS,
         twin="GET /letter",
     ),
     RemedyRule(
@@ -242,23 +245,17 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         library_pattern="pathlib|shutil|_?io|os|tempfile|glob|codecs|logging",
         is_plain_def_enough=True,
         title="Read and write files in threads of your own",
-        after=_IN_THREADS,
-        twin="GET /xray",
     ),
     RemedyRule(
         deeper_pattern=_HTTP_LIBRARIES
         + "|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl",
         is_plain_def_enough=True,
         title="Await this library's asynchronous twin or, if it has none, use your own threads",
-        after=_IN_THREADS,
-        twin="GET /xray",
     ),
     RemedyRule(
         verdicts=_BLOCKED,
         is_plain_def_enough=True,
         title="Wait in a thread of your own",
-        after=_IN_THREADS,
-        twin="GET /xray",
     ),
     RemedyRule(
         verdicts=(Verdict.LOOP_BUSY, Verdict.GIL_BOUND),
@@ -292,8 +289,6 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         verdicts=(Verdict.EXECUTOR_POOL,),
         title="Use threads of your own, as many as are to wait at once",
         before=("await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app and its DNS",),
-        after=_IN_THREADS,
-        twin="GET /xray",
     ),
     RemedyRule(
         verdicts=(Verdict.POOL_LIMITED,),
