@@ -74,7 +74,9 @@ class AdaptivePlan:
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
             ),
             Measurement.WATCH: self._watchdog_cell,
-            Measurement.LONGER_LOOK: self._longer_look_cell,
+            Measurement.LONGER_LOOK: lambda seen: self.planner.longer_look_cell(
+                SHORTEST_LOOK - seen.seconds, _FIRST_REPEAT + 7
+            ),
         }
         return create[need](evidence)
 
@@ -89,10 +91,6 @@ class AdaptivePlan:
         users = max(1.3 * pool * (1 + SAME_RATE_TOLERANCE), 2.0 * FEW_USERS)
         most = min(max(_FAR_FROM_TOP * MANY_USERS, 1.15 * pool), 0.85 * MANY_USERS)
         return self.planner.middle_cell(int(min(users, most)), evidence.spread)
-
-    def _longer_look_cell(self, evidence: RouteEvidence) -> Cell:
-        left = SHORTEST_LOOK - evidence.seconds
-        return self.planner.longer_look_cell(left, _FIRST_REPEAT + 7)
 
     def _watchdog_cell(self, evidence: RouteEvidence) -> Cell:
         level, number = _busiest(evidence), self.tries[Measurement.WATCH]
