@@ -37,13 +37,6 @@ from importlib import util
 has = {name: util.find_spec(name) is not None for name in ("uvicorn", "uvloop")}
 print(json.dumps({"python": platform.python_version(), **has}))
 """
-_STARTUP_FAILURES = {
-    "import": "cannot be imported",
-    "attribute": "does not exist",
-    "not-asgi": "is not an ASGI app",
-    "factory": "cannot be created by its factory",
-    "startup": "fails in its start-up code",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +225,7 @@ class AppUnderTest:
     def startup_error(self, session: str, folder: Path, code: int | None) -> AtonceError:
         """Return why the app did not start; a `code` of None means that it still runs."""
         if failure := read_agent_file(folder / "guest" / f"trouble-{session}.json"):
-            why = f"{_STARTUP_FAILURES[failure['kind']]}: {self._describe_failure(failure)}"
+            why = f"{failure['what']}: {self._describe_failure(failure)}"
         else:
             ending = f"ended with exit code {code} before it answered"
             if code is None:

@@ -59,12 +59,12 @@ class AgentConfig:
         draft.write_text(json.dumps(content, default=str), encoding="utf-8")
         draft.replace(path)
 
-    def report_failure(self, kind: str, message: str, error: BaseException | None = None) -> None:
-        """Write a failure, at the innermost frame in the user's code, else outside ours."""
+    def report_failure(self, what: str, message: str, error: BaseException | None = None) -> None:
+        """Write what of the app fails, at the innermost frame in the user's code, else outside ours."""
         file, line, function = _error_location(error, self.home) if error else (None, None, None)
         for secret in self.hidden:
             message = message.replace(secret, "***")
-        facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
+        facts = {"what": what, "message": message, "file": file, "line": line, "function": function}
         with contextlib.suppress(OSError):
             self.write_json("trouble", facts)
 
@@ -87,25 +87,25 @@ def create_app() -> Probe:
 
 
 def _import_app(config: AgentConfig) -> Any:
-    kind = "import"
+    what = "cannot be imported"
     try:
         module, _, names = config.app.partition(":")
         app: Any = importlib.import_module(module)
-        kind = "attribute"
+        what = "does not exist"
         for name in names.split("."):
             app = getattr(app, name)
         if config.factory:
-            kind = "factory"
+            what = "cannot be created by its factory"
             app = app()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         traceback.print_tb(error.__traceback__)
         print(_error_summary(error), file=sys.stderr)
-        config.report_failure(kind, _error_summary(error), error)
+        config.report_failure(what, _error_summary(error), error)
     else:
         why = _why_not_asgi(app)
         if not why:
             return app
-        config.report_failure("not-asgi", why)
+        config.report_failure("is not an ASGI app", why)
     if parent_process():  # an old supervisor would start the next worker for ever
         os.kill(os.getppid(), signal.SIGTERM)
     raise SystemExit(_STARTUP_FAILED_EXIT)
@@ -186,7 +186,7 @@ class AgentApp:
                 await self.on_started()
             if message_types[-1] == "lifespan.startup.failed":
                 reason = message.get("message", "").strip() or "it does not say why"
-                self.config.report_failure("startup", reason.splitlines()[-1])
+                self.config.report_failure("fails in its start-up code", reason.splitlines()[-1])
             await send(message)
 
         try:
@@ -194,7 +194,9 @@ class AgentApp:
                 await self.app(scope, receive, forward_message)
             except BaseException as error:
                 if message_types == ["lifespan.startup.failed"]:
-                    self.config.report_failure("startup", _error_summary(error), error)
+                    self.config.report_failure(
+                        "fails in its start-up code", _error_summary(error), error
+                    )
                 if message_types or not isinstance(error, Exception):
                     raise
             if not message_types:  # this app knows no lifespan; uvicorn does the same

@@ -299,7 +299,7 @@ def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_start
 
 
 IMPORT = {
-    "kind": "import",
+    "what": "cannot be imported",
     "message": "ModuleNotFoundError: No module named 'x'",
     "file": None,
     "line": 3,
@@ -323,14 +323,18 @@ IMPORT = {
             3,
             f"Searched in {ROOT}. To search in another folder: --app-dir",
         ),
-        ({**IMPORT, "kind": "attribute"}, 3, "does not exist"),
+        ({**IMPORT, "what": "does not exist"}, 3, "does not exist"),
         (
-            {**IMPORT, "kind": "not-asgi", "message": "it is of type int"},
+            {**IMPORT, "what": "is not an ASGI app", "message": "it is of type int"},
             3,
             "shop.main:app is not an ASGI app: it is of type int.",
         ),
-        ({**IMPORT, "kind": "factory"}, 3, "cannot be created by its factory"),
-        ({**IMPORT, "kind": "startup"}, 3, "fails in its start-up code"),
+        (
+            {**IMPORT, "what": "cannot be created by its factory"},
+            3,
+            "cannot be created by its factory",
+        ),
+        ({**IMPORT, "what": "fails in its start-up code"}, 3, "fails in its start-up code"),
         (None, None, "never answered a request"),
         (None, 1, "ended with exit code 1 before it answered"),
         (None, -11, "was ended by SIGSEGV"),

@@ -405,39 +405,45 @@ TROUBLES = [
     (
         "import shop_that_is_not\n",
         "app",
-        "import",
+        "cannot be imported",
         "ModuleNotFoundError: No module named 'shop_that_is_not'",
         1,
     ),
-    ("def f():\n    raise SystemExit('no key')\nf()\n", "app", "import", "SystemExit: no key", 2),
-    ("import json\njson.loads('{')\n", "app", "import", "JSONDecodeError", 2),
-    ("x = 1\ny = (\n", "app", "import", "SyntaxError", 2),
+    (
+        "def f():\n    raise SystemExit('no key')\nf()\n",
+        "app",
+        "cannot be imported",
+        "SystemExit: no key",
+        2,
+    ),
+    ("import json\njson.loads('{')\n", "app", "cannot be imported", "JSONDecodeError", 2),
+    ("x = 1\ny = (\n", "app", "cannot be imported", "SyntaxError", 2),
     (
         "from pydantic import TypeAdapter\nx = 'geheim'\nTypeAdapter(int).validate_python(x)\n",
         "app",
-        "import",
+        "cannot be imported",
         "should be a valid integer",
         3,
     ),
-    ("x = 1\n", "app", "attribute", "has no attribute 'app'", None),
-    ("class x: y = 1\n", "x.z", "attribute", "has no attribute 'z'", None),
-    ("app = 7\n", "app", "not-asgi", "it is of type int", None),
-    ("import json as app\n", "app", "not-asgi", "it is the module json", None),
-    ("def app(environ, start_response): ...\n", "app", "not-asgi", "WSGI", None),
-    ("import flask\napp = flask.Flask('x')\n", "app", "not-asgi", "WSGI", None),
-    ("def app(): ...\n", "app", "not-asgi", "--factory", None),
-    ("from fastapi import FastAPI as app\n", "app", "not-asgi", "--factory", None),
-    ("async def app(): ...\n", "app", "not-asgi", "scope, receive and send", None),
+    ("x = 1\n", "app", "does not exist", "has no attribute 'app'", None),
+    ("class x: y = 1\n", "x.z", "does not exist", "has no attribute 'z'", None),
+    ("app = 7\n", "app", "is not an ASGI app", "it is of type int", None),
+    ("import json as app\n", "app", "is not an ASGI app", "it is the module json", None),
+    ("def app(environ, start_response): ...\n", "app", "is not an ASGI app", "WSGI", None),
+    ("import flask\napp = flask.Flask('x')\n", "app", "is not an ASGI app", "WSGI", None),
+    ("def app(): ...\n", "app", "is not an ASGI app", "--factory", None),
+    ("from fastapi import FastAPI as app\n", "app", "is not an ASGI app", "--factory", None),
+    ("async def app(): ...\n", "app", "is not an ASGI app", "scope, receive and send", None),
 ]
 
 
-@pytest.mark.parametrize(("text", "name", "kind", "message", "line"), TROUBLES)
+@pytest.mark.parametrize(("text", "name", "what", "message", "line"), TROUBLES)
 def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
     house: House,
     capfd: pytest.CaptureFixture[str],
     text: str,
     name: str,
-    kind: str,
+    what: str,
     message: str,
     line: int | None,
 ) -> None:
@@ -445,7 +451,7 @@ def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
     with pytest.raises(SystemExit, match="3"):
         house.lodge(text, name)
     trouble = house.read("trouble")
-    assert trouble["kind"] == kind
+    assert trouble["what"] == what
     assert message in trouble["message"]
     assert trouble["line"] == line
     assert (trouble["file"] or str(house.home)).startswith(str(house.home))
@@ -498,8 +504,8 @@ def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
     ]
     with pytest.raises(SystemExit):
         house.lodge("def make():\n    raise KeyError('x')", "make", factory=True)
-    assert tuple(house.read("trouble")[key] for key in ("kind", "message", "line", "function")) == (
-        "factory",
+    assert tuple(house.read("trouble")[key] for key in ("what", "message", "line", "function")) == (
+        "cannot be created by its factory",
         "KeyError: 'x'",
         2,
         "make",
@@ -534,8 +540,8 @@ def test_a_start_up_that_fails_is_said_and_goes_on_to_the_server(
             run(lived(app))
     else:
         assert run(lived(app)) == ["startup.failed"]
-    assert ("startup", message, line) == tuple(
-        house.read("trouble")[key] for key in ("kind", "message", "line")
+    assert ("fails in its start-up code", message, line) == tuple(
+        house.read("trouble")[key] for key in ("what", "message", "line")
     )
     assert not (house.run / "guest" / "census-app-1.json").exists()
 
