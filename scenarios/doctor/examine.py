@@ -14,12 +14,18 @@ from results.run_info import RouteRecord
 from results.schema import Cell, Neighbour
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
-from scenarios.doctor.controls import count_workers, find_neighbours
+from scenarios.doctor.app import read_agent_file
+from scenarios.doctor.controls import (
+    count_workers,
+    fetch_openapi,
+    find_neighbours,
+    skip_docs_routes,
+)
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.routes import EXCLUDED_THOUGH_NAMED, UNSAFE, select_routes
 from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request
 from scenarios.doctor.recording import IDLE_SESSION, SpoolRecording
-from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     DoctorSettings,
@@ -209,7 +215,13 @@ class Examination:
             self.testbed.stop_app()
         elif process.child:
             process.child.flush_log()  # so that Python's warnings are in the log
-        save_smoke_result(self.run, record, result, log)
+        # a coroutine that was never awaited makes any answer wrong
+        unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
+        fault = result.fault or next(iter(unawaited), "").removeprefix("RuntimeWarning: ") or None
+        record.skipped, record.fault = None if fault else result.skipped, fault
+        record.smoke_seconds, record.status = list(result.seconds), result.status
+        record.notes = [result.note] if result.note else []
+        self.run.write_info()
         return request, result
 
     def _fits(
@@ -223,3 +235,33 @@ class Examination:
         if is_needed:
             record.unmeasured = why or record.unmeasured
         return not why
+
+
+def read_routes(
+    testbed: AppTestBed, client: httpx.Client, *, is_outline: bool = False
+) -> list[RouteRequest]:
+    """Return the routes by the agent's app info, or by the OpenAPI document of a black box.
+
+    Those left out follow, with the reason. A run lists them only if the user may not expect it.
+    """
+    selection, app, run = testbed.options.selection, testbed.app, testbed.run
+    is_module = app.launch_mode == "module"
+    if is_module:
+        app_info = read_agent_file(run.path / "guest" / "census-app-1.json") or {}
+        run.info.app.framework = app_info.get("framework")
+        run.info.loop = app_info.get("loop") or run.info.loop
+    else:
+        app_info = {"openapi": fetch_openapi(client, selection.headers)}
+    check = testbed.stop_request.raise_if_requested
+    route_requests, left_out = select_routes(
+        app_info.get("openapi"), app_info.get("routes"), selection, check
+    )
+    if not is_module:
+        named = [it for it in route_requests if it.route in selection.routes]
+        others = [it for it in route_requests if it not in named]
+        route_requests = [*named, *skip_docs_routes(others, client, selection.headers)]
+    return route_requests + [
+        RouteRequest(route=name, path="", skipped=why)
+        for name, why in left_out.items()
+        if is_outline or why in (UNSAFE, EXCLUDED_THOUGH_NAMED)
+    ]
