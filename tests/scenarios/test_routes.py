@@ -705,7 +705,7 @@ def route_entry(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
 def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
     """The app info's own order; convertors are filled in.
 
-    WebSockets and mounts are skipped; FastAPI's own pages are left out, a person's own /docs is not.
+    WebSockets and mounts are skipped; a person's own /docs is not.
     """
     lines = [
         route_entry("/b/{file:path}"),
@@ -714,12 +714,6 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
         route_entry("/static", "mount"),
         route_entry("/sub", "mount"),
         route_entry("/sub/a"),
-        route_entry(
-            "/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True
-        ),
-        route_entry(
-            "/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"
-        ),
         route_entry("/docs", endpoint="shop.docs"),
         route_entry("/redoc", endpoint="shop.redoc"),
         route_entry("/secret", hidden=True),
@@ -762,11 +756,9 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
     ) == (True, "/x.py", 7)
     assert select_routes(document, lines, RouteSelection())[1] == {
         "MOUNT /sub": "its routes are listed",
-        "GET /api/docs": "a page of FastAPI",
-        "GET /openapi.json": "a page of FastAPI",
         "POST /a": UNSAFE,
     }
-    names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
+    names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt"]
     named = asked_of(document, lines, route=names, only=["/nothing"])
     assert dict.fromkeys(names) == {name: request.skipped for name, request in named.items()}
     with pytest.raises(AtonceError, match="the app has no 'GET /sub/b'"):

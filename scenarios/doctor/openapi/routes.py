@@ -171,8 +171,6 @@ def _parameter_constraints(parameter: dict[str, Any], document: dict[str, Any]) 
 def _default_reason(route: DeclaredRoute, routes: list[DeclaredRoute]) -> str:
     """Return why a route is not examined by default; "" if it is."""
     endpoint, prefix = route.handler.get("endpoint"), route.path.rstrip("/") + "/"
-    if str(endpoint).startswith("fastapi.applications."):
-        return "a page of FastAPI"
     if route.method == "HEAD":
         twins = (it for it in routes if it.method == "GET" and it.path == route.path)
         is_twin = any(twin.handler.get("endpoint") == endpoint for twin in twins)
