@@ -191,10 +191,9 @@ def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
     if first is None:
         return second
-    for path, item in second.get("paths", {}).items():
-        # the first one counts where both describe a part
-        first.setdefault("paths", {})[path] = {**item, **first["paths"].get(path, {})}
-    for section, entries in second.get("components", {}).items():
-        parts = first.setdefault("components", {})
-        parts[section] = {**entries, **parts.get(section, {})}
+    for section in ("paths", "components"):
+        merged = first.setdefault(section, {})
+        for name, entries in second.get(section, {}).items():
+            # the first one counts where both describe a part
+            merged[name] = {**entries, **merged.get(name, {})}
     return first

@@ -55,9 +55,7 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
     except (AttributeError, RuntimeError):  # not in this Python, or a thread started just now
         return None, None
     own = _default_executor_queue(loop)
-    busy = [
-        (worker, queue) for worker, queue in thread_queues if queue is not own and queue.qsize()
-    ]
+    busy = [it for it in thread_queues if it[1] is not own and it[1].qsize()]
     threads = Counter(queue for worker, queue in busy if worker.is_alive())
     fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
