@@ -108,7 +108,7 @@ class LevelPlanner:
         if self.ping_cost:
             rate = min(rate, max(1.0, 0.05 / self.ping_cost))
         connections = int(min(_MAX_PINGS_IN_FLIGHT, 1.2 * longest_wait * rate + 24))
-        return _with_rate(self.neighbours, rate, connections)
+        return tuple(replace(it, rate=rate, connections=connections) for it in self.neighbours)
 
     def why_too_few_requests(self, *cells: Cell) -> str | None:
         """Return why the request limit is too low, and which suffices; None if it is enough."""
@@ -231,12 +231,6 @@ def _clamp_value(value: float, minimum: float, maximum: float) -> float:
     return min(max(value, minimum), maximum)
 
 
-def _with_rate(
-    neighbours: tuple[Neighbour, ...], rate: float, connections: int
-) -> tuple[Neighbour, ...]:
-    return tuple(replace(neighbour, rate=rate, connections=connections) for neighbour in neighbours)
-
-
 def level_duration(cell: Cell) -> float:
     """Return the expected seconds of a level, including connecting and draining."""
     return 0.5 + cell.warm_up + cell.window + max(0.0, cell.drain - _SPARE_DRAIN)
@@ -247,4 +241,5 @@ def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     target = Target(variant="idle", route="idle", path="", server="idle")
     cell = target.create_cell(Scenario.NEIGHBOURS, 0, Times(0.5, window, 5.0))
-    return replace(cell, neighbours=_with_rate(neighbours, rate, 24))
+    pings = (replace(neighbour, rate=rate, connections=24) for neighbour in neighbours)
+    return replace(cell, neighbours=tuple(pings))
