@@ -83,22 +83,20 @@ class RunSpools:
     def _read_probe(self) -> Iterator[records.ProbeRow]:
         """Yield process samples; store requests' traces and facts of the processes."""
         for path in self._spool_files("probe"):
-            # beside the agent's own spool lies what the driver read of its process
-            variant, _, pid = path.stem.removesuffix(".system").rpartition("-")
-            for line in read_spool(path, records.decode_app_line):
+            server, _ = name_process(path)
+            for line in read_process_lines(path, self.origin):
                 match line:
                     case records.Trace(request=request):
                         worker, _, seq = request.rpartition("-")
                         if seq.isdecimal():
                             self.traces.put(worker, int(seq), line)
                     case records.Runtime(facts=facts):
-                        self._add_facts(variant, facts)
+                        self._add_facts(server, facts)
                     case records.Frozen(begin=begin, end=end):
                         period = begin - self.origin, end - self.origin
-                        self.targets.setdefault(variant, Runtime()).frozen.append(period)
-                    case records.ProcessSample():
-                        state = {**asdict(line), "t": line.t - self.origin}
-                        yield records.ProbeRow(variant=variant, pid=int(pid), **state)
+                        self.targets.setdefault(server, Runtime()).frozen.append(period)
+                    case records.ProbeRow():
+                        yield line
 
     def _add_facts(self, server: str, facts: dict[str, Any]) -> None:
         known = msgspec.to_builtins(self.targets.get(server, Runtime()))
@@ -144,6 +142,24 @@ class RunSpools:
                         )
                         for start in batch
                     ]
+
+
+def name_process(path: Path) -> tuple[str, str]:
+    """Return the server and the process id by which a spool of the app's side is named."""
+    # beside the agent's own spool lies what the driver read of its process
+    server, _, pid = path.stem.removesuffix(".system").rpartition("-")
+    return server, pid
+
+
+def read_process_lines(path: Path, origin: float) -> Iterator[records.AppLine | records.ProbeRow]:
+    """Yield the lines of a process of the app, its samples as rows of the run's table."""
+    server, pid = name_process(path)
+    for line in read_spool(path, records.decode_app_line):
+        if isinstance(line, records.ProcessSample):
+            state = {**asdict(line), "t": line.t - origin}
+            yield records.ProbeRow(variant=server, pid=int(pid), **state)
+        else:
+            yield line
 
 
 def build_sample(

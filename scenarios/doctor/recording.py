@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from results.judgement.observe import Recording, RequestRow, growth, observe_rou
 from results.run_info import RouteRecord, Runtime
 from results.schema import Cell, Phase
 from results.spool import read_spool
-from results.spool_tables import NO_TRACE, build_sample
+from results.spool_tables import NO_TRACE, build_sample, name_process, read_process_lines
 from results.store import RunWriter
 
 IDLE_SESSION = "idle"  # of the neighbours at rest
-_ProcessLine = records.ProbeRow | records.Runtime | records.Trace
+_ProcessLine = records.AppLine | records.ProbeRow
 _row_values = attrgetter(*RequestRow._fields)
 
 
@@ -102,18 +103,11 @@ class SpoolRecording(Recording):
 
     def _app_lines(self, server: str) -> list[_ProcessLine]:
         if server not in self.app_lines:
-            self.app_lines[server] = list(self._read_app_lines(server))
+            paths = (self.path / "probe").glob(f"{server}-*.jsonl")
+            own = (path for path in paths if name_process(path)[0] == server)
+            lines = chain.from_iterable(read_process_lines(path, self.origin) for path in own)
+            self.app_lines[server] = list(lines)
         return self.app_lines[server]
-
-    def _read_app_lines(self, server: str) -> Iterator[_ProcessLine]:
-        for path in (self.path / "probe").glob(f"{server}-*.jsonl"):
-            name, _, pid = path.stem.removesuffix(".system").rpartition("-")
-            for line in read_spool(path, records.decode_app_line) if name == server else ():
-                if isinstance(line, records.Runtime | records.Trace):
-                    yield line
-                elif isinstance(line, records.ProcessSample):
-                    state = {**msgspec.structs.asdict(line), "t": line.t - self.origin}
-                    yield records.ProbeRow(variant=server, pid=int(pid), **state)
 
     def other_cpu(self, cell: Cell) -> float | None:
         """Return the share of all cores in its window that neither app nor generator used."""
