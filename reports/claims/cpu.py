@@ -2,15 +2,25 @@
 
 import json
 import math
+from enum import StrEnum
 from itertools import starmap
 
 from reports.claims.model import Claim, MissingData, Part, PartResult
-from reports.claims.routes import crowd_needs, measured_route
-from reports.metrics.model import RunMetrics
-from reports.verdicts import neighbours
-from reports.verdicts.neighbours import NeighbourWait
-from results import thresholds
+from reports.claims.routes import SERIAL_LIMIT, crowd_needs, measured_route
+from reports.metrics.model import NeighbourMetrics, RunMetrics
 from results.formatting import format_seconds, format_share
+from results.thresholds import GIL_ACQUISITIONS, SWITCH_INTERVAL
+
+_ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
+
+
+class NeighbourWait(StrEnum):
+    """What the `async` neighbour of a crowd waits for."""
+
+    NOTHING = "nothing"  # neither of the two: at most for the core
+    TURNS = "turns"  # the threads' turns with the GIL
+    REQUESTS = "requests"  # whole requests, which hold the loop
+
 
 # CPU of an answer as a share of its service time: waiting has next to none, computing all but what
 # others took
@@ -24,6 +34,26 @@ _EXPECTED_WAITS = {
 }
 
 
+def _predict_delays(users: int, service: float) -> dict[NeighbourWait, float]:
+    """Return the neighbour's theoretical p90 in seconds, by what it waits for."""
+    return {
+        NeighbourWait.TURNS: GIL_ACQUISITIONS * users * SWITCH_INTERVAL,
+        NeighbourWait.REQUESTS: _ROUND_P90 * users * service,
+    }
+
+
+def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> NeighbourWait | None:
+    """Return the prediction nearest to the measured p90; None where none stands out."""
+    expected = _predict_delays(users, service)
+    turns_delay, whole_delay = expected.values()
+    if not neighbour.loaded or not neighbour.idle or whole_delay <= turns_delay:
+        return None
+    felt = neighbour.loaded.low
+    if felt < turns_delay / 2:  # a shared core alone costs that
+        return NeighbourWait.NOTHING
+    return min(expected, key=lambda wait: abs(math.log(felt / expected[wait])))
+
+
 def _computes(variant: str, expected: NeighbourWait) -> Part:
     """Expect one at once on one core, and a neighbour that waits for what is expected."""
 
@@ -31,25 +61,23 @@ def _computes(variant: str, expected: NeighbourWait) -> Part:
         measured = measured_route(run_metrics, variant)
         level, service, p90 = measured.level, measured.service, measured.neighbour_p90[1].low
         users, cpu = level.users, level.cpu or 0.0
-        delays = neighbours.predicted_delays(users, service)
+        delays = _predict_delays(users, service)
         turns_delay, whole_delay = map(format_seconds, delays.values())
-        turns = f"{thresholds.GIL_ACQUISITIONS} x {users}"
+        turns = f"{GIL_ACQUISITIONS} x {users}"
         predicted_p90 = {
             NeighbourWait.REQUESTS: f"at least 0.9 x {users} users x {format_seconds(service)} ="
             f" {whole_delay}",
-            NeighbourWait.TURNS: f"about {turns} x {format_seconds(thresholds.SWITCH_INTERVAL)} ="
+            NeighbourWait.TURNS: f"about {turns} x {format_seconds(SWITCH_INTERVAL)} ="
             f" {turns_delay}",
             NeighbourWait.NOTHING: f"less than half of {turns_delay}: it releases the GIL",
         }
-        wait = neighbours.classify_wait(measured.route.neighbours["async"], users, service)
+        wait = classify_wait(measured.route.neighbours["async"], users, service)
         return PartResult(
             f"{variant}: 1 at once, the async neighbour's p90 {predicted_p90[expected]}",
             f"{variant}: {measured.served_interval} at once, core {format_share(cpu)} full,"
             f" neighbour {format_seconds(p90)}",
             {
-                f"{variant} served more than one at once": (
-                    measured.served >= neighbours.SERIAL_LIMIT
-                ),
+                f"{variant} served more than one at once": (measured.served >= SERIAL_LIMIT),
                 f"{variant} waited instead of computing": (
                     cpu / level.throughput < _MIN_CPU_SHARE * service
                 ),

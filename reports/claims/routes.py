@@ -6,7 +6,6 @@ from reports.claims.model import MissingData, Part, PartResult, is_near
 from reports.metrics.executor import default_executor_size, server_cpu_count
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.stats.quantiles import Estimate
-from reports.verdicts.neighbours import SERIAL_LIMIT
 from results.formatting import (
     format_ratio,
     format_seconds,
@@ -17,6 +16,7 @@ from results.formatting import (
 from results.run_info import RunInfo
 from results.schema import Variant, base_variant, is_experiment
 
+SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
 _CALM_P90 = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
 _CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
 # a neighbour of a held loop waits for whole service times, not for a few milliseconds

@@ -10,13 +10,13 @@ import pytest
 
 from reports.checks.model import TrustLevel
 from reports.claims import select_claims
+from reports.claims.cpu import NeighbourWait, classify_wait
 from reports.metrics.compute import compute_metrics
 from reports.metrics.model import NeighbourMetrics
 from reports.metrics.run_data import load_run
 from reports.report import build_report
 from reports.stats.quantiles import Estimate
 from reports.verdicts.findings import decide_verdict
-from reports.verdicts.neighbours import NeighbourWait, classify_wait
 from results.verdicts import ClaimOutcome, Verdict
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, write
