@@ -21,10 +21,10 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import os
 import random
 import sys
-import threading
 import time
 import weakref
 from collections import defaultdict
@@ -46,7 +46,7 @@ from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 clock_seconds = time.perf_counter
 _POLL_INTERVAL = 0.006  # seconds between a heartbeat and the next request for one
 _ALERT_INTERVAL, _ALERT_SECONDS = 0.002, 0.25  # the same, and for how long after a hold
-_SHORT_TURN = 0.001  # seconds that a heartbeat may take without anything to look for
+_SHORT_TURN = 0.001  # seconds that a heartbeat may be late without anything to look for
 _MIN_HOLD_SECONDS = 0.004  # it writes no shorter hold
 _MAX_LATENESS = 0.010  # seconds that a sample may be late by chance; a later one was blind
 _MIN_COLLECTION = 0.005  # seconds of a garbage collection that does not count to its line
@@ -93,13 +93,18 @@ class Watchdog(ForkSafeThread):
 
     def __init__(self, path: Path, home: Path) -> None:
         super().__init__("atonce-watch")
-        self.path, self.formatter, self.heartbeat = path, FrameFormatter(home), threading.Lock()
-        self.heartbeat.acquire()
-        self.answered_at = 0.0
+        self.path, self.formatter = path, FrameFormatter(home)
+        self.beats: object = None  # whose heartbeats go on: each `run` has its own
+        self.beat_at = 0.0  # the last heartbeat
+        self.beat_due = math.inf  # the next one
+        self.is_late = False  # whether the thread looks for what delays it
+        self.late_beat_at = 0.0  # when that came
         self.loop_depth = 0  # frames of the loop itself, below every task
         self.accounted_until = 0.0  # samples account for all time until then
         self.sample_due = 0.0  # when the next sample is planned
-        self.poll_pause = _POLL_INTERVAL  # before the next request for a heartbeat
+        self.late_task: weakref.ref[asyncio.Task[object]] | None = None  # as the beat was late
+        self.head = 0.0  # seconds before the samples that the next hold probably took
+        self.poll_pause = _POLL_INTERVAL  # before the next heartbeat
         self.written_at = -_ALERT_SECONDS  # when the last hold was written
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
@@ -116,16 +121,21 @@ class Watchdog(ForkSafeThread):
         for descriptor in self.loop_thread.stat_files:
             os.close(descriptor)
 
-    def _send_heartbeat(self) -> None:
-        """Answer from the loop; the first answer also measures the loop's own stack depth."""
-        self.answered_at = clock_seconds()
+    def _beat(self, beats: object) -> None:
+        """Beat in the loop, and again after the pause; at once if this beat was late."""
+        if beats is not self.beats:  # its thread has ended
+            return
         # `inspect` would read the sources
         frame = None if self.loop_depth else sys._getframe(1)  # noqa: SLF001
-        while frame is not None:
+        while frame is not None:  # the first beat measures the loop's own stack depth
             self.loop_depth += 1
             frame = frame.f_back
-        if self.heartbeat.locked():  # else a thread that ended for a fork requested it as well
-            self.heartbeat.release()
+        now = clock_seconds()
+        pause = 0.0 if now > self.beat_due + _SHORT_TURN else self.poll_pause
+        self.beat_at, self.beat_due = now, now + pause
+        if self.is_late:
+            self.late_beat_at, self.is_late = now, False
+        self.loop.call_later(pause, self._beat, beats)
 
     def run(self) -> None:
         """Run the thread until stopped, the loop ends, or the file cannot be written."""
@@ -136,15 +146,17 @@ class Watchdog(ForkSafeThread):
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
             self._write_holds()
+        self.beats = None
         with contextlib.suppress(ValueError):  # the app has emptied the list
             gc.callbacks.remove(self.gc_timer)
         sys.setswitchinterval(self.app_switch_interval)
 
     def _write_holds(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.loop.call_soon_threadsafe(self._send_heartbeat)
-        while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self._is_watching():
-            pass  # the loop does not run yet, or something holds it
+        self.beats, self.beat_due = object(), math.inf
+        self.loop.call_soon_threadsafe(self._beat, self.beats)
+        while self.beat_due == math.inf and self._is_watching():
+            time.sleep(_ALERT_INTERVAL)  # the loop does not run yet, or something holds it
         self.path.touch()  # the driver sees by its time that watching has begun
         with self.path.open("a", encoding="utf-8") as file:
             while self._is_watching():
@@ -154,46 +166,56 @@ class Watchdog(ForkSafeThread):
         return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
-        """Pause, then request a heartbeat, and sample the stack until it comes."""
+        """Sleep until the next heartbeat is due; if it is late, sample the stack until it comes."""
         self.reset()
-        self.accounted_until = self.sample_due = clock_seconds() + self.poll_pause
-        self._wait_for_heartbeat(self.sample_due)
-        if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
+        now = clock_seconds()
+        pause = 0.0 if now < self.written_at + _ALERT_INTERVAL else self.poll_pause
+        planned = max(self.beat_due + _SHORT_TURN, now + pause)
+        self._sleep_until(planned)
+        self.is_late = True  # first: it may come at any moment
+        now, due = clock_seconds(), self.beat_due
+        if now < due + _SHORT_TURN:
+            self.is_late = False
+            return
+        self.accounted_until = self.sample_due = max(planned, due)
+        is_blind = now > planned + STACK_SAMPLE_INTERVAL
+        if not is_blind:
+            self.reset()
+            self.accounted_until = now
+        # a hold began at some moment of the pause: in the mean in its middle
+        late = min(self.accounted_until - due, STACK_SAMPLE_INTERVAL)
+        self.head = (due - self.beat_at) / 2 + late
+        task = asyncio.current_task(self.loop)
+        self.late_task = weakref.ref(task) if task else None
+        if is_blind:
             self.sample_stack(file)
         else:
-            self.reset()
-            self.accounted_until = clock_seconds()
-        self._plan_sample()
-        self.loop.call_soon_threadsafe(self._send_heartbeat)
-        answered = self._wait_for_heartbeat(clock_seconds() + _SHORT_TURN)
-        if not answered and self.hold is None:
             self.loop_thread.read_waits()
-        while not answered and self._is_watching():
-            answered = self._wait_for_heartbeat(self.sample_due)
-            if not answered:
+            self._plan_sample(due)
+            self.sample_due = max(self.sample_due, now + _SHORT_TURN / 2)
+        while self.is_late and self._is_watching():
+            self._sleep_until(self.sample_due)
+            if self.is_late:
                 self.sample_stack(file)
         if self.hold:
-            until = self.answered_at if answered else self.accounted_until
+            until = self.accounted_until if self.is_late else self.late_beat_at
             self.finish_hold(file, self.hold, until)
-        since = clock_seconds() - self.written_at
-        self.poll_pause = _POLL_INTERVAL
-        if since < _ALERT_SECONDS:
-            self.poll_pause = 0.0 if since < _ALERT_INTERVAL else _ALERT_INTERVAL
+        self.is_late = False
+        is_alert = clock_seconds() < self.written_at + _ALERT_SECONDS
+        self.poll_pause = _ALERT_INTERVAL if is_alert else _POLL_INTERVAL
 
-    def _plan_sample(self) -> None:
+    def _plan_sample(self, now: float) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
         jitter = random.uniform(0.6, 1.4)  # noqa: S311
-        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
+        self.sample_due = now + STACK_SAMPLE_INTERVAL * jitter
 
-    def _wait_for_heartbeat(self, until: float) -> bool:
-        """Return whether the heartbeat comes before a moment, and note how the GIL was got then."""
+    def _sleep_until(self, moment: float) -> None:
+        """Sleep, and note how the GIL was got then."""
         waits, is_crowded = count_waits(), self.loop_thread.is_crowded
         interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
-        answered = self.heartbeat.acquire(timeout=max(0.0, until - clock_seconds()))
+        time.sleep(max(0.0, moment - clock_seconds()))
         self.gil_access = classify_access(count_waits() - waits)
-        # it may have come during the wait for the GIL
-        return answered or self.heartbeat.acquire(blocking=False)
 
     def reset(self) -> None:
         """Forget what thread and collector did until now, outside any hold."""
@@ -218,7 +240,9 @@ class Watchdog(ForkSafeThread):
             run_seconds=own.run_seconds * kept_share, sleep_seconds=own.sleep_seconds * kept_share
         )
         if self.hold is None:
-            self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP, head=self.poll_pause / 2)
+            self.poll_pause = _ALERT_INTERVAL
+            head = self.head if self.late_task in (None, holder) else 0.0
+            self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP, head=head)
         elif self.hold.holder != holder:
             self._write_hold(file, self.hold, self.accounted_until)
             self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
@@ -232,7 +256,7 @@ class Watchdog(ForkSafeThread):
         if late - collected > _MAX_LATENESS:
             hold.blind_seconds += late - collected
         self.accounted_until = now
-        self._plan_sample()
+        self._plan_sample(now)
         if now - hold.start > _MAX_HOLD_PIECE:
             self._write_hold(file, hold, now)
             self.hold = OpenHold(holder, now)

@@ -51,7 +51,7 @@ class Scene:
         self.watch, self.file, self.folder = Watchdog(path, HERE.parent), file, path.parent
         made_up: Any = self
         self.watch.loop_thread = self.watch.loop = made_up
-        self.watch.poll_pause = 0.0
+        self.watch.head = 0.0
         self.watch.accounted_until, self.watch.sample_due = (
             self.now,
             self.now + STACK_SAMPLE_INTERVAL,
@@ -174,7 +174,7 @@ def test_a_hold_begins_in_the_middle_of_the_pause_before_its_request(
     scene: Scene, more: tuple[float, ...]
 ) -> None:
     """It began at some moment of it; what its thread did then it goes on to do."""
-    scene.watch.poll_pause, scene.own_share = 0.006, 0.8
+    scene.watch.head, scene.own_share = 0.003, 0.8
     scene.looks(STACK_SAMPLE_INTERVAL, *more)
     holds = scene.ends()
     length = STACK_SAMPLE_INTERVAL * (1 + len(more)) + 0.003
@@ -184,7 +184,7 @@ def test_a_hold_begins_in_the_middle_of_the_pause_before_its_request(
 
 def test_many_short_turns_after_one_another_are_no_holds(scene: Scene) -> None:
     """Each was met once: the pause before the request belongs to none of them."""
-    scene.watch.poll_pause = 0.006
+    scene.watch.head = 0.003
     for gap in (*[STACK_SAMPLE_INTERVAL] * 6, 0.001):
         scene.task = Task()
         scene.looks(gap)
