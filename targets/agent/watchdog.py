@@ -1,14 +1,15 @@
-"""Finds out when a stack holds the event loop, and which: a thread waits for the loop's heartbeats.
+"""Finds out when a stack holds the event loop, and which: a thread checks the loop's heartbeats.
 
-It requests one 6 ms after the last came, for a while after a hold 2 ms, and right after a hold at
-once, as the next may follow. If none comes within 2.5 ms, it samples the stack of the loop's
-thread, and again every 2.5 ms. A sample stands for the time since the last. A hold began at some
-moment of the pause before the request: in the mean in its middle. To sample it needs the GIL: C
-code that keeps the GIL delays the sample (`blind` says how long). The late sample still has the
-line of that call, as the interpreter changes threads right after the call.
+The loop beats by itself, 6 ms after the last beat, for a while after a hold 2 ms, and at once after
+a late beat, as the next hold may follow. The thread wakes after a beat was due. If the beat has not
+come, it samples the stack of the loop's thread 2.5 ms after that, and again every 2.5 ms. A sample
+stands for the time since the last. A hold began at some moment of the pause before the beat: in the
+mean in its middle. To sample it needs the GIL: C code that keeps the GIL delays the sample (`blind`
+says how long). The late sample still has the line of that call, as the interpreter changes threads
+right after the call.
 
 A thread gets the GIL by force only after the switch interval, and every call that releases the GIL
-starts this interval anew: so it is 15 us while this thread runs. If other code ran before a call
+starts this interval anew: so it is 15 us while a beat is late. If other code ran before a call
 that sleeps, the stack names the function without a line.
 
 Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
@@ -44,9 +45,11 @@ from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
-_POLL_INTERVAL = 0.006  # seconds between a heartbeat and the next request for one
+_POLL_INTERVAL = 0.006  # seconds between a heartbeat and the next
 _ALERT_INTERVAL, _ALERT_SECONDS = 0.002, 0.25  # the same, and for how long after a hold
-_SHORT_TURN = 0.001  # seconds that a heartbeat may be late without anything to look for
+_SHORT_TURN = 0.001  # seconds that a heartbeat may be late after a hold before it counts as late
+_LONG_TURN = 0.0015  # the same at other times
+_MIN_SAMPLE_GAP = 0.0005  # seconds that the first sample stands for, at least
 _MIN_HOLD_SECONDS = 0.004  # it writes no shorter hold
 _MAX_LATENESS = 0.010  # seconds that a sample may be late by chance; a later one was blind
 _MIN_COLLECTION = 0.005  # seconds of a garbage collection that does not count to its line
@@ -55,6 +58,7 @@ _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one tou
 # seconds: less than Python code takes between two calls, and more than a thread that waits for the
 # GIL needs to check for it, which would take the core from the thread that has the GIL
 _SWITCH_INTERVAL = 0.000015
+_CALM_SWITCH_INTERVAL = 0.0001  # while no beat is late: the app soon releases the GIL by itself
 _CROWDED_SWITCH_INTERVAL = 0.001  # while other threads compute, as each switch costs them time
 
 
@@ -89,7 +93,7 @@ def _long_pause(begun: float) -> float:
 
 
 class Watchdog(ForkSafeThread):
-    """Watches one loop from its first heartbeat on; only `_send_heartbeat` runs in the loop."""
+    """Watches one loop from its first heartbeat on; only `_beat` runs in the loop."""
 
     def __init__(self, path: Path, home: Path) -> None:
         super().__init__("atonce-watch")
@@ -166,33 +170,37 @@ class Watchdog(ForkSafeThread):
         return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
-        """Sleep until the next heartbeat is due; if it is late, sample the stack until it comes."""
+        """Sleep until the next heartbeat should have come; if it has not, sample the stack."""
         self.reset()
         now = clock_seconds()
-        pause = 0.0 if now < self.written_at + _ALERT_INTERVAL else self.poll_pause
-        planned = max(self.beat_due + _SHORT_TURN, now + pause)
+        since = now - self.written_at
+        is_alert = since < _ALERT_SECONDS
+        self.poll_pause = _ALERT_INTERVAL if is_alert else _POLL_INTERVAL
+        tolerance = _SHORT_TURN if is_alert else _LONG_TURN
+        pause = 0.0 if since < _ALERT_INTERVAL else self.poll_pause
+        planned = max(self.beat_due + tolerance, now + pause)
         self._sleep_until(planned)
-        self.is_late = True  # first: it may come at any moment
-        now, due = clock_seconds(), self.beat_due
-        if now < due + _SHORT_TURN:
-            self.is_late = False
-            return
-        self.accounted_until = self.sample_due = max(planned, due)
-        is_blind = now > planned + STACK_SAMPLE_INTERVAL
+        self.is_late = True  # before the look: it may come at any moment
+        if clock_seconds() >= self.beat_due + tolerance:
+            self._watch_hold(file, planned)
+        self.is_late = False
+
+    def _watch_hold(self, file: TextIO, planned: float) -> None:
+        """Sample the stack until the late heartbeat comes."""
+        due, last_beat = self.beat_due, self.beat_at
+        is_blind = clock_seconds() > planned + STACK_SAMPLE_INTERVAL
         if not is_blind:
+            self.loop_thread.read_waits()
             self.reset()
-            self.accounted_until = now
-        # a hold began at some moment of the pause: in the mean in its middle
-        late = min(self.accounted_until - due, STACK_SAMPLE_INTERVAL)
-        self.head = (due - self.beat_at) / 2 + late
+        self.accounted_until = self.sample_due = max(planned, due) if is_blind else clock_seconds()
+        self.head = self.accounted_until - (last_beat + due) / 2
         task = asyncio.current_task(self.loop)
         self.late_task = weakref.ref(task) if task else None
-        if is_blind:
-            self.sample_stack(file)
-        else:
-            self.loop_thread.read_waits()
+        if not is_blind:
             self._plan_sample(due)
-            self.sample_due = max(self.sample_due, now + _SHORT_TURN / 2)
+            self.sample_due = max(self.sample_due, self.accounted_until + _MIN_SAMPLE_GAP)
+        elif self.is_late:
+            self.sample_stack(file)
         while self.is_late and self._is_watching():
             self._sleep_until(self.sample_due)
             if self.is_late:
@@ -200,9 +208,6 @@ class Watchdog(ForkSafeThread):
         if self.hold:
             until = self.accounted_until if self.is_late else self.late_beat_at
             self.finish_hold(file, self.hold, until)
-        self.is_late = False
-        is_alert = clock_seconds() < self.written_at + _ALERT_SECONDS
-        self.poll_pause = _ALERT_INTERVAL if is_alert else _POLL_INTERVAL
 
     def _plan_sample(self, now: float) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
@@ -211,8 +216,9 @@ class Watchdog(ForkSafeThread):
 
     def _sleep_until(self, moment: float) -> None:
         """Sleep, and note how the GIL was got then."""
-        waits, is_crowded = count_waits(), self.loop_thread.is_crowded
-        interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
+        waits, interval = count_waits(), _SWITCH_INTERVAL if self.is_late else _CALM_SWITCH_INTERVAL
+        if self.loop_thread.is_crowded:
+            interval = _CROWDED_SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
         time.sleep(max(0.0, moment - clock_seconds()))
         self.gil_access = classify_access(count_waits() - waits)
@@ -224,6 +230,7 @@ class Watchdog(ForkSafeThread):
 
     def sample_stack(self, file: TextIO) -> None:
         """Sample the stack for the time since the last sample."""
+        now = clock_seconds()  # first: the loop's thread waits for this one from here on
         ours = _GcTimer.__call__.__code__  # threads change here after a collection
         raw = [frame for frame in self.loop_thread.stack() if frame[0] is not ours]
         # it is empty while the loop waits for events, or for the GIL after that
@@ -232,7 +239,6 @@ class Watchdog(ForkSafeThread):
             self.gil_access = GilAccess.FORCED
         task = asyncio.current_task(self.loop) if stack else None
         holder = weakref.ref(task) if task else bool(stack)
-        now = clock_seconds()
         gap, late = now - self.accounted_until, now - self.sample_due
         collected = min(gap, self.gc_timer.take_gc_time())
         own, kept_share = self.loop_thread.own_time(gap), (1 - collected / gap) * bool(stack)

@@ -427,6 +427,33 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert before == after
 
 
+@pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
+def test_the_loop_beats_only_while_it_is_watched(tmp_path: Path, run: Any) -> None:
+    """The beats are no task, end with the thread, and are one series after a pause for a fork."""
+
+    async def main() -> None:
+        watch = Watchdog(tmp_path / "a-1.jsonl", tmp_path)
+        watch.start(asyncio.get_running_loop())
+        beats: list[object] = []
+        beat, watch._beat = watch._beat, lambda series: (beats.append(series), beat(series))  # type: ignore[method-assign,assignment,func-returns-value]  # noqa: SLF001
+        for _ in range(3):
+            watch.pause()
+            watch.resume()
+        await asyncio.sleep(0.1)
+        del beats[:]
+        await asyncio.sleep(0.3)
+        assert 3 < len(beats) <= 0.3 / 0.002 + 20
+        assert set(beats) == {watch.beats}
+        assert len(asyncio.all_tasks()) == 1
+        watch.stop()
+        await asyncio.sleep(0.05)
+        del beats[:]
+        await asyncio.sleep(0.05)
+        assert beats == []
+
+    run(main())
+
+
 def test_a_fork_meets_no_thread_of_the_agent(tmp_path: Path) -> None:
     """Python 3.12 would warn; the child keeps its switch interval, the parent its watchdog."""
     usual = sys.getswitchinterval()
