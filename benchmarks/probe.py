@@ -7,6 +7,10 @@ A raw socket client on the other core keeps that server busy, turn by turn, in a
 anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over
 the restarts with its 95 % interval (docs/method.md). CPU per request shows the same with less noise
 from other processes.
+
+`python -m benchmarks.probe --watch [RESTARTS]` prints the same of the doctor's watchdog while it is
+on, for the first route: an app with the agent, watched and not. Goal: at most 5 % of the CPU per
+request, by the upper end of the interval.
 """
 
 import contextlib
@@ -38,11 +42,13 @@ ROUTES = ("/noop/async", "/noop/def")
 
 
 @contextlib.contextmanager
-def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tuple[int, int]]:
+def server(
+    folder: Path, name: str, core: int | None, app_words: str, **env: str
+) -> Iterator[tuple[int, int]]:
     """The bundled app, asleep; its port and process number."""
     port = find_free_port()
     words = (
-        f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level"
+        f"-m uvicorn {app_words} --port {port} --loop asyncio --no-access-log --log-level"
         " warning --timeout-keep-alive 300"
     )
     command = [sys.executable, *words.split(), "--app-dir", str(PACKAGE_ROOT)]
@@ -121,19 +127,40 @@ def cost(logs: list[float]) -> dict[str, float]:
     return {name: round(100 * (1 - math.exp(value)), 2) for name, value in edges.items()}
 
 
-def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
+def probe_envs(folder: Path) -> dict[str, dict[str, str]]:
+    """The variables with the probe and without."""
+    return {
+        "with": {"ATONCE_PROBE": str(folder / "probe")},
+        "without": {"ATONCE_TARGET_PROBE": "0"},
+    }
+
+
+def watch_envs(folder: Path) -> dict[str, dict[str, str]]:
+    """The variables of the agent with the watchdog and without, and the file that switches it."""
+    envs = {}
+    for name in ("with", "without"):
+        run = folder / f"run-{name}"
+        (run / "guest").mkdir(parents=True)
+        config = {"app": "targets.app:app", "factory": False, "home": str(folder), "secret": "-"}
+        config |= {"folder": str(run), "process": "app"}
+        envs[name] = {"ATONCE_AGENT": json.dumps(config), "ATONCE_TARGET_PROBE": "0"}
+    (folder / "run-with" / "guest" / "app.watch").touch()
+    return envs
+
+
+def measure(
+    route: str, restarts: int, core: int | None, *, watch: bool = False
+) -> dict[str, object]:
     """Measure a route with and without: per restart the mean logarithm of its pairs' ratios."""
     rates: dict[str, list[float]] = {"with": [], "without": []}
     works: dict[str, list[float]] = {"with": [], "without": []}
     for _ in range(restarts):
         with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as servers:
             folder = Path(path)
-            env = {
-                "with": {"ATONCE_PROBE": str(folder / "probe")},
-                "without": {"ATONCE_TARGET_PROBE": "0"},
-            }
+            app = "--factory targets.agent.entrypoint:create_app" if watch else "targets.app:app"
             known = {
-                name: servers.enter_context(server(folder, name, core, **env[name])) for name in env
+                name: servers.enter_context(server(folder, name, core, app, **env))
+                for name, env in (watch_envs if watch else probe_envs)(folder).items()
             }
             for pair in range(PAIRS):
                 for name in sorted(known, reverse=bool(pair % 2)):
@@ -159,13 +186,15 @@ def by_restart(above: list[float], below: list[float]) -> list[float]:
 
 
 def main() -> None:
-    """Measure both no-op routes and print them."""
-    restarts = int(sys.argv[1]) if len(sys.argv) > 1 else RESTARTS
+    """Measure both no-op routes and print them; of the watchdog one."""
+    watch, words = "--watch" in sys.argv, [word for word in sys.argv[1:] if word != "--watch"]
+    restarts = int(words[0]) if words else RESTARTS
     app_core, own_core = pinned_cores()
     if own_core is not None:
         os.sched_setaffinity(0, {own_core})
-    for route in ROUTES:
-        print(json.dumps({route: measure(route, restarts, app_core)}, indent=1), flush=True)
+    for route in ROUTES[:1] if watch else ROUTES:
+        result = measure(route, restarts, app_core, watch=watch)
+        print(json.dumps({route: result}, indent=1), flush=True)
 
 
 if __name__ == "__main__":
