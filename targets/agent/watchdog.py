@@ -26,6 +26,7 @@ import math
 import os
 import random
 import sys
+import threading
 import time
 import weakref
 from collections import defaultdict
