@@ -82,7 +82,8 @@ def create_app() -> Probe:
     log_folder.mkdir(exist_ok=True)
     probe = Probe(agent_app, str(log_folder / config.process))
     if probe.trace_log:
-        probe.trace_log.on_tick = agent_app.follow_watch_file
+        probe.trace_log.on_tick = agent_app.follow_switches
+        agent_app.traces = probe.trace_log.active
     return probe
 
 
@@ -162,7 +163,10 @@ class AgentApp:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_watched = False
         self.watchdog: Any = None
+        self.wait_sampler: Any = None
+        self.traces: set[Any] = set()  # of the requests in flight
         self.watch_file = Path(config.folder, "guest", f"{config.process}.watch")
+        self.profile_file = self.watch_file.with_suffix(".profile")
         self.neighbours = {
             f"/_atonce-{config.secret}/async": _answer_on_loop,
             f"/_atonce-{config.secret}/def": _answer_in_thread,
@@ -205,8 +209,10 @@ class AgentApp:
                     pass
                 await forward_message({"type": "lifespan.shutdown.complete"})
         finally:
-            self.loop = None
+            loop, self.loop = self.loop, None
             self.stop_watchdog()
+            if loop and self.wait_sampler:
+                self.switch_wait_sampler(loop)
 
     async def on_started(self) -> None:
         """Write the app info, if asked to. An error of ours must not fail the app."""
@@ -221,12 +227,14 @@ class AgentApp:
             traceback.print_exc()
         self.loop = loop
 
-    def follow_watch_file(self) -> None:
-        """Start the watchdog when the driver's file appears, stop it when the file has gone.
+    def follow_switches(self) -> None:
+        """Start the watchdog and the wait sampler when the driver's files appear, else stop them.
 
         The trace log's thread calls it; the watchdog must start in the loop's.
         """
         loop, wanted = self.loop, self.watch_file.exists()
+        if loop and self.profile_file.exists() != bool(self.wait_sampler):
+            self.switch_wait_sampler(loop)
         if loop is None or wanted == self.is_watched:
             return
         self.is_watched = wanted
@@ -257,6 +265,28 @@ class AgentApp:
         if why:
             with contextlib.suppress(OSError):
                 config.write_json("unwatched", {"why": why})
+
+    def list_requests(self) -> list[Any]:
+        """Return the coroutines of the requests in flight, without the neighbours'."""
+        ours = {answer.__code__ for answer in self.neighbours.values()}
+        coroutines = [trace.coroutine for trace in list(self.traces)]
+        return [it for it in coroutines if it and getattr(it, "cr_code", None) not in ours]
+
+    def switch_wait_sampler(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the wait sampler, or stop it. An error of ours must not fail the app."""
+        sampler, self.wait_sampler = self.wait_sampler, None
+        try:
+            if sampler:
+                sampler.stop()
+                return
+            from .wait_sampler import WaitSampler  # noqa: PLC0415 - of no use otherwise
+
+            path = Path(self.config.folder, "waits", f"{self.config.process}-{os.getpid()}.jsonl")
+            path.parent.mkdir(exist_ok=True)
+            self.wait_sampler = WaitSampler(path, Path(self.config.home), self.list_requests)
+            self.wait_sampler.start(loop)
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
 
     def stop_watchdog(self) -> None:
         """Stop the watchdog, if there is one."""

@@ -44,8 +44,8 @@ class RequestTrace:
     """
 
     __slots__ = (
-        *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
-        *("header_app_end", "needs_thread", "send", "written_line"),
+        *("app_end", "app_start", "client", "coroutine", "handler_end", "handler_start"),
+        *("header_app_end", "headers", "needs_thread", "send", "written_line"),
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -56,6 +56,7 @@ class RequestTrace:
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
         self.send = send
         self.written_line: dict[str, Any] | None = None
+        self.coroutine: Any = None  # of the app, while it answers: where its chain of awaits begins
 
     async def send_message(self, message: Message) -> None:
         """Pass a message on. It is a coroutine function, as an app may make a task of it."""
@@ -132,8 +133,10 @@ class Probe:
         if trace_log is not None:
             trace_log.active.add(trace)
         try:
-            return await self.app(scope, receive, trace.send_message)
+            trace.coroutine = self.app(scope, receive, trace.send_message)
+            return await trace.coroutine
         finally:
+            trace.coroutine = None
             if trace_log is not None:
                 trace_log.active.discard(trace)
                 if not trace.is_in_header:

@@ -369,6 +369,61 @@ def test_the_watchdog_comes_and_goes_with_the_drivers_file(house: House, loop: s
     run(live(house.lodge(SHOP)), loop)
 
 
+SLOW = """
+import asyncio
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/slow")
+async def slow() -> None:
+    await asyncio.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_wait_sampler_comes_and_goes_with_the_drivers_file(house: House, loop: str) -> None:
+    """Off, none of its code is loaded. It counts the app's requests, and not the neighbours'."""
+    for module in ("await_chain", "wait_objects", "wait_sampler"):
+        house.patch.delitem(sys.modules, f"targets.agent.{module}", raising=False)
+        house.patch.delattr(f"targets.agent.{module}", raising=False)
+    switch = house.run / "guest" / "app-1.profile"
+    waits = house.run / "waits" / f"app-1-{os.getpid()}.jsonl"
+
+    def is_on() -> bool:
+        return "atonce-waits" in {thread.name for thread in threading.enumerate()}
+
+    def has_looked() -> bool:
+        return waits.exists() and '"requests":1,' in waits.read_text(encoding="utf-8")
+
+    async def live(app: Any) -> None:
+        async with living(app):
+            await asyncio.sleep(0.25)
+            assert not {name for name in sys.modules if name.startswith("targets.agent.wait")}
+            assert not is_on()
+            switch.touch()
+            await until(is_on)
+            requests = [
+                asyncio.create_task(call(app, path))
+                for path in ("/slow", "/_atonce-s/async", "/_atonce-s/def")
+            ]
+            await until(has_looked)
+            await asyncio.gather(*requests)
+            switch.unlink()
+            await until(lambda: not is_on())
+            switch.touch()
+            await until(is_on)
+        assert not is_on()  # it ends with the app
+
+    run(live(house.lodge(SLOW)), loop)
+    lines = [json.loads(line) for line in waits.read_text(encoding="utf-8").splitlines()]
+    places = [line for line in lines if line["kind"] == "place" and line["what"] == "sleep"]
+    own = {place["frames"][1]["line"] for place in places}
+    assert own == {SLOW.splitlines().index("    await asyncio.sleep(0.5)") + 1}
+    assert max(line["requests"] for line in lines if line["kind"] == "look") == 1
+
+
 def test_a_watchdog_that_cannot_start_says_why_and_the_app_lives_on(house: House) -> None:
     """The driver need not wait for it."""
     (house.run / "guest" / "app-1.watch").touch()
