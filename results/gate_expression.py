@@ -3,8 +3,8 @@
     gate    := metric [ "(" scope ")" ] [ "@" level ] compare limit
     scope   := METHOD " " PATH | PATH | glob     no scope: every measured route must pass
     level   := NUMBER "/s" | NUMBER "u"          arrivals or users; none: the highest level run
-    compare := "<" | "<=" | ">" | ">="           and of a verdict "==" | "!="
-    limit   := NUMBER with its unit, or a verdict's code
+    compare := "<" | "<=" | ">" | ">="           and of a verdict or a place "==" | "!="
+    limit   := NUMBER with its unit, a verdict's code, or what requests wait for: asyncpg.Pool, lock
 
 This module parses gates and lists what must be run for them; the report judges them.
 """
@@ -22,6 +22,7 @@ from typing import Any
 from results.errors import AtonceError, UsageError
 from results.schema import MAX_RATE, MAX_USERS
 from results.verdicts import Verdict
+from results.wait_names import WAIT_NAMES
 
 
 class MetricKind(StrEnum):
@@ -33,6 +34,7 @@ class MetricKind(StrEnum):
     RATIO = "a ratio; write its limit as 5x"
     COUNT = "a plain number; write its limit as 20, without a unit"
     CODE = "a verdict; name one of"
+    PLACE = "what requests wait for; name one of"
 
 
 _UNITS: dict[MetricKind, dict[str, float]] = {  # divisors of numbers by unit
@@ -52,6 +54,7 @@ METRICS = {
     "neighbour_ratio": MetricKind.RATIO,
     "served_at_once": MetricKind.COUNT,
     "verdict": MetricKind.CODE,
+    "waits_in": MetricKind.PLACE,
 }
 LEVEL_METRICS = (*_LATENCY_METRICS, "errors", "dropped", "waiting", "rate")
 NEIGHBOUR_METRICS = ("neighbour_p90", "neighbour_ratio")
@@ -168,7 +171,7 @@ def _is_possible(level: GateLevel) -> bool:
 
 
 def _parse_comparison(metric: str, text: str) -> str:
-    is_code = METRICS[metric] is MetricKind.CODE
+    is_code = METRICS[metric] in {MetricKind.CODE, MetricKind.PLACE}
     if text not in COMPARISONS or is_code != (text in {"==", "!="}):
         fitting = "== or !=" if is_code else "<, <=, > or >="
         raise ValueError(f"{metric} is compared with {fitting}")
@@ -181,6 +184,12 @@ def _parse_limit(metric: str, text: str) -> float | str:
         if text not in set(Verdict):
             codes = ", ".join(Verdict)
             raise ValueError(f"{text or 'nothing'} is no verdict; the verdicts are {codes}")
+        return text
+    if kind is MetricKind.PLACE:
+        if text not in WAIT_NAMES:
+            near = get_close_matches(text, WAIT_NAMES, 1)
+            advice = f"perhaps you mean {near[0]}" if near else f"there are {', '.join(WAIT_NAMES)}"
+            raise ValueError(f"{text or 'nothing'} is nothing that requests wait for; {advice}")
         return text
     number = _NUMBER_PATTERN.fullmatch(text)
     if not number or number[2] not in _UNITS[kind]:

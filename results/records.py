@@ -170,8 +170,29 @@ class Hold(_AppLine, tag="hold", frozen=True):
     ran: float | None = None  # seconds that the loop's thread computed in it
 
 
+class WaitPlace(_AppLine, tag="place", frozen=True):
+    """A stack, innermost frame first, and what it waits in. Looks name it by its number."""
+
+    number: int
+    frames: tuple[StackFrame, ...]
+    what: str  # lock, pool, socket, thread ...; "running" while it does not wait
+    name: str  # of the class that makes it wait, where it is known
+    size: int | None  # how many that lets in at once, where it says so
+
+
+class WaitLook(_AppLine, tag="look", frozen=True):
+    """A look at the requests in flight, and at the busy threads of pools, by their place."""
+
+    t: float
+    took: float  # seconds
+    cpu: float  # seconds of the looking thread
+    requests: int
+    waits: tuple[tuple[int, float], ...]  # place and number of requests there
+    threads: tuple[tuple[str, int, int], ...]  # pool, place and number of threads there
+
+
 RequestLine = Sent | Unsent | Done | GivenUp
-AppLine = Trace | ProcessSample | Runtime | Frozen | Hold
+AppLine = Trace | ProcessSample | Runtime | Frozen | Hold | WaitPlace | WaitLook
 
 decode_request_line = msgspec.json.Decoder(RequestLine).decode
 decode_load_line = msgspec.json.Decoder(Mark | Tick).decode

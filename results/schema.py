@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 # History of the format
+# 9 - waits/ has where requests wait, in cells that are profiled
 # 8 - probe.parquet counts the loop's tasks; the driver reads the app's CPU from the system; one
 #     server and one Locust may serve several routes; a cell's window may close early (precision,
 #     least), or when nothing is answered any more (patience); holds/ say how long a hold computed
@@ -29,7 +30,7 @@ import msgspec
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
 #     not be a variant
 # 1 - the first: samples, load and probe as Parquet next to run.json
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 
 # one keep-alive connection each; beyond 1,000 descriptors the client cannot keep them alive
 MAX_USERS = 900
@@ -185,6 +186,13 @@ class Cell:
     patience: Amount = 0.0
     # a second run with a watchdog inside the app, for the culprits: no level of its own
     watched: bool = False
+    # a further run while the app's requests are looked at, for where they wait: no level either
+    profiled: bool = False
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it is measured without anything that slows the app."""
+        return not (self.watched or self.profiled)
 
     @property
     def neighbour_cell_name(self) -> str:

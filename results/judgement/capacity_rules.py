@@ -214,4 +214,5 @@ def _is_waiting_for_core(evidence: RouteEvidence, top: LevelEvidence) -> bool:
     )
 
 
-RULES = (match_no_queue, match_thread_pools, match_plateau, match_full_core, match_open_plateau)
+QUEUE_RULES = (match_no_queue, match_thread_pools)
+RULES = (match_plateau, match_full_core, match_open_plateau)

@@ -133,10 +133,14 @@ class _AttributedTime(NamedTuple):
     is_serialising: bool
 
 
-def _attribute_stack(hold: Hold, stack: StackTime) -> _AttributedTime:
-    frames = stack.frames
+def frames_of_one_layer(frames: Sequence[StackFrame]) -> Sequence[StackFrame]:
+    """Return the frames from the innermost one to where the framework calls the next layer."""
     serving = (i for i, frame in enumerate(frames) if _is_framework(frame, _SERVING_FUNCTIONS))
-    inner = frames[: next(serving, len(frames)) + 1]
+    return frames[: next(serving, len(frames)) + 1]
+
+
+def _attribute_stack(hold: Hold, stack: StackTime) -> _AttributedTime:
+    inner = frames_of_one_layer(stack.frames)
     own = [i for i, frame in enumerate(inner) if frame.is_user_code]
     answering = [i for i, frame in enumerate(inner) if _is_framework(frame, _SERIALISING_FUNCTIONS)]
     culprit = own[0] if own else (answering or [0])[-1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from results.judgement.culprit import Culprit, LoopHolds
+from results.judgement.waits import WaitProfile
 from results.run_info import RouteRecord
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.unloaded import Quartiles, UnloadedLatency, served_at_once
@@ -22,6 +23,7 @@ class Measurement(StrEnum):
     MIDDLE = "a level between two others"
     LONGER_LONE = "one user for longer"
     WATCH = "the watchdog"
+    WAITS = "where its requests wait"
     LONGER_LOOK = "a longer look"
 
 
@@ -100,6 +102,7 @@ class RouteEvidence:
     cpu_while_late: float | None = None  # CPU seconds per second of a late loop, whatever the line
     watched_seconds: float = 0.0  # seconds that the watchdog sampled
     watched_requests: int = 0  # requests answered in that time
+    waits: WaitProfile | None = None  # where its requests wait at its largest level
     workers: int = 1
     thread_tokens: float | None = None
     executor_size: int | None = None

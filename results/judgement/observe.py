@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from results.judgement.culprit import LoopHolds, read_holds, source_roots, summarise_holds
 from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence, ServerStats
+from results.judgement.waits import WaitProfile, read_waits
 from results.judgement.window import Window, measured_window
 from results.records import Hold, ProbeRow
 from results.run_info import RouteRecord, RunInfo, Runtime
@@ -88,7 +89,7 @@ def observe_route(
     """Return the evidence on a route, whose app says of itself what `runtime` has."""
     info = recording.info
     cells = [cell for cell in info.plan.cells if cell.variant == entry.route]
-    crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched]
+    crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and cell.is_level]
     own = [cell for cell in crowds if cell.repeat != _GATE_REPEAT]
     lone_rows = [
         row
@@ -127,8 +128,19 @@ def observe_route(
         executor_size=runtime.executor_limit,
         has_agent=not info.host,
         pinned=pinned,
+        waits=_waits(recording, [cell for cell in cells if cell.profiled]),
         **_watched(recording, [cell for cell in cells if cell.watched], levels),
     )
+
+
+def _waits(recording: Recording, cells: Sequence[Cell]) -> WaitProfile | None:
+    """Return where requests wait, by the last cell in which they were looked at."""
+    roots = source_roots(recording.info.app)
+    for cell in reversed(cells):
+        if window := _find_window(recording, cell):
+            folder, origin = recording.path / "waits", recording.info.origin
+            return read_waits(folder, cell.server, origin, window, roots)
+    return None
 
 
 def _examined_seconds(recording: Recording, cells: Sequence[Cell]) -> float:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from results.formatting import format_count
-from results.judgement import capacity_rules, loop_rules, predicates
+from results.judgement import capacity_rules, loop_rules, predicates, wait_rules
 from results.judgement.model import LevelEvidence, Measurement, RouteEvidence, RuleResult
 from results.judgement.predicates import WRONG_SHARE
 from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, Verdict
@@ -46,7 +46,12 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
     advice = "more time for this route: --only, --budget 10m"
     unknown = RuleResult(Verdict.UNKNOWN, unexplained, advice)
     result = next((result for rule in _RULES if (result := rule(evidence))), unknown)
-    if result.needs is None and result.verdict not in (*LOOP_VERDICTS, Verdict.DEADLOCK):
+    return result if result.needs else _add_need(evidence, result)
+
+
+def _add_need(evidence: RouteEvidence, result: RuleResult) -> RuleResult:
+    """Add what would make a result surer, its figure better known, or its cause."""
+    if result.verdict not in (*LOOP_VERDICTS, Verdict.DEADLOCK):
         if loop_rules.should_watch_longer(evidence):
             return replace(result, needs=Measurement.WATCH)
         if _is_figure_open(evidence, result):
@@ -55,7 +60,8 @@ def evaluate_rules(evidence: RouteEvidence, failures: Sequence[Failure] = ()) ->
             return replace(result, reason=reason, needs=need)
         if loop_rules.should_look_longer(evidence):
             return replace(result, needs=Measurement.LONGER_LOOK)
-    return result
+    is_open = wait_rules.should_profile(evidence, result)
+    return replace(result, needs=Measurement.WAITS) if is_open else result
 
 
 def _is_figure_open(evidence: RouteEvidence, result: RuleResult) -> bool:
@@ -109,5 +115,7 @@ _RULES: tuple[Callable[[RouteEvidence], RuleResult | None], ...] = (
     lambda seen: _match_missing(seen, seen.few_users, Measurement.FEW),
     *loop_rules.RULES,
     lambda seen: _match_missing(seen, seen.many_users, Measurement.MANY),
+    *capacity_rules.QUEUE_RULES,
+    wait_rules.match_gate,
     *capacity_rules.RULES,
 )

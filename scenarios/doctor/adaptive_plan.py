@@ -74,6 +74,7 @@ class AdaptivePlan:
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
             ),
             Measurement.WATCH: self._watchdog_cell,
+            Measurement.WAITS: lambda seen: self.planner.profile_cell(_waiting_users(seen)),
             Measurement.LONGER_LOOK: lambda seen: self.planner.longer_look_cell(
                 SHORTEST_LOOK - seen.seconds, _FIRST_REPEAT + 7
             ),
@@ -117,6 +118,12 @@ class AdaptivePlan:
         cells = self.planner.gate_cells(required_levels(level_gates, route), evidence.levels)
         if fitting := tuple(cell for cell in cells if not self.planner.why_too_large(cell)):
             yield fitting
+
+
+def _waiting_users(evidence: RouteEvidence) -> int:
+    """Return the users of the level that fell silent first, else of the largest."""
+    silent = [level.users for level in evidence.crowds if level.is_silent]
+    return min(silent) if silent else max(evidence.levels)
 
 
 def _busiest(evidence: RouteEvidence) -> LevelEvidence:

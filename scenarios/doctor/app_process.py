@@ -144,6 +144,17 @@ class AppProcess:
             switch.unlink(missing_ok=True)
             time.sleep(_SWITCH_SECONDS)
 
+    @contextlib.contextmanager
+    def profiled(self) -> Iterator[None]:
+        """Have the agent look where requests wait, for the length of the block."""
+        switch = self.folder / "guest" / f"{self.name}.profile"
+        switch.touch()
+        time.sleep(_SWITCH_SECONDS)
+        try:
+            yield
+        finally:
+            switch.unlink(missing_ok=True)
+
     def _watchdog_failure(self, check: Callable[[], None], asked: int) -> str | None:
         began, failure = time.perf_counter(), self.folder / "guest" / f"unwatched-{self.name}.json"
         while time.perf_counter() - began < _WATCHDOG_TIMEOUT:

@@ -30,6 +30,7 @@ _MAX_GATE_WINDOW = 60.0  # seconds of one level of a gate, at most
 _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
+_PROFILE_WINDOW = 1.0  # seconds of looks at 20 Hz
 _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
 # a window may close after so many seconds, of a crowd and of a lone user, once its mean latency is
 # known to within this share
@@ -194,6 +195,11 @@ class LevelPlanner:
         """Return a level with the watchdog."""
         cell = repeat_cell(self.crowd_cell(users, window), repeat)
         return replace(cell, name=f"{cell.name} watched", watched=True, precision=0.0)
+
+    def profile_cell(self, users: int) -> Cell:
+        """Return a level in which the agent looks where requests wait."""
+        cell = repeat_cell(self.crowd_cell(users, _PROFILE_WINDOW), 1)
+        return replace(cell, name=f"{cell.name} profiled", profiled=True, precision=0.0)
 
     def gate_cells(
         self, levels: dict[GateLevel | None, int], measured: dict[int, LevelEvidence]

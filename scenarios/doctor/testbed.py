@@ -325,7 +325,9 @@ class AppTestBed:
             self.report_step(steps.get(cell, cell))
 
         watching = process.watched(check) if is_watched else contextlib.nullcontext()
-        with watching as self.unwatched_reason:
+        is_profiled = any(cell.profiled for cell in cells)
+        profiling = process.profiled() if is_profiled else contextlib.nullcontext()
+        with profiling, watching as self.unwatched_reason:
             if self.unwatched_reason:
                 self._note_unwatched()
                 return None

@@ -16,11 +16,13 @@ from scenarios.doctor.levels import MAX_ROUTE_REQUESTS, idle_neighbours_cell
 from tests.support.evidence_factory import (
     LINE,
     PINGS,
+    ROUTE,
     SimulatedRoute,
     bedside,
     lone,
     look,
     neighbours,
+    silent,
     timed,
 )
 
@@ -178,6 +180,21 @@ def test_answers_too_large_to_be_loaded_so_often_are_not() -> None:
     assert half.arrivals.cap == 8
     larger = bedside(0.05, answer_bytes=100_000_000)
     assert larger.why_too_large(larger.single_user_cell(), larger.few_users_cell()) is not None
+
+
+def test_a_pool_is_looked_at_once_where_its_requests_wait() -> None:
+    """At its largest level, or the first that fell silent; a route that scales is not."""
+    pool = route(0.1, look(8, 80), look(21, 100), look(64, 100), facts={"waits": None})
+    pool.examine()
+    assert [(cell.users, cell.name) for cell in pool.cells if cell.profiled] == [
+        (64, f"crowd/{ROUTE}/64 profiled")
+    ]
+    stuck = route(0.1, look(8, 80), silent(64, threads=40.0), facts={"waits": None})
+    stuck.examine()
+    assert [cell.users for cell in stuck.cells if cell.profiled] == [64]
+    calm = route(0.1, look(8, 80), look(64, 630), facts={"waits": None})
+    calm.examine()
+    assert not any(cell.profiled for cell in calm.cells)
 
 
 def test_no_two_cells_of_a_route_share_a_name() -> None:

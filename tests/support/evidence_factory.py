@@ -6,6 +6,7 @@ from typing import Any
 from results.gate_expression import Gate
 from results.judgement.culprit import Culprit, LoopHolds
 from results.judgement.model import LevelEvidence, NeighbourEffect, RouteEvidence, ServerStats
+from results.judgement.waits import WaitProfile
 from results.run_info import RouteRecord
 from results.schema import Cell, Neighbour, Scenario
 from results.unloaded import UnloadedLatency
@@ -33,6 +34,7 @@ LINE = Culprit(
 # half of the time, by requests; no hold is long
 ROUTE_HOLDS = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))
 NOBODY = LoopHolds(0.0, 1.0, ())
+NOWHERE = WaitProfile(0, 0.0, (), ())
 
 
 def neighbours(loaded: float, longest: float = 0.0) -> dict[str, NeighbourEffect]:
@@ -88,7 +90,7 @@ def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
     facts: dict[str, Any] = {
         "entry": RouteRecord(route=ROUTE), "unloaded": exact(service), "faults": {},
         "loop_holds": ROUTE_HOLDS, "cpu_while_late": 0.1, "watched_seconds": 2.0,
-        "thread_tokens": 40, "executor_size": 6,
+        "thread_tokens": 40, "executor_size": 6, "waits": NOWHERE,
     }  # fmt: skip
     levels = {level.users: level for level in (alone, *looks)}
     return RouteEvidence(levels=levels, **{**facts, **more})
@@ -114,7 +116,7 @@ class SimulatedRoute:
 
     def observe(self) -> RouteEvidence:
         """The evidence on the cells that were asked."""
-        crowds = [x for x in self.cells if x.scenario is Scenario.CROWD and not x.watched]
+        crowds = [x for x in self.cells if x.scenario is Scenario.CROWD and x.is_level]
         tries = sum(cell.users == 1 for cell in crowds)
         half = next((x for x in self.cells if x.scenario is Scenario.STEADY and x.neighbours), None)
         watched = [cell for cell in self.cells if cell.watched]
@@ -130,6 +132,7 @@ class SimulatedRoute:
                 round(cell.window * self.level(cell.users).rate) for cell in watched
             ),
             "thread_tokens": 40, "executor_size": 6,
+            "waits": NOWHERE,  # it was looked at
         }  # fmt: skip
         levels = {cell.users: self.level(cell.users) for cell in crowds}
         return RouteEvidence(levels=levels, **{**facts, **self.facts})
