@@ -25,7 +25,8 @@ from results.formatting import (
     format_share,
 )
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
-from results.verdicts import WORST_FIRST
+from results.judgement.waits import RUNNING
+from results.verdicts import WORST_FIRST, Verdict
 
 GATE_OUTCOMES: dict[bool | None, str] = {True: "holds", False: "fails", None: "inconclusive"}
 _FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
@@ -98,6 +99,8 @@ def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResul
         yield _inconclusive_result(gate, entry["route"], value)
     elif METRICS[gate.metric] is MetricKind.CODE:
         yield _compare_verdict(gate, entry)
+    elif METRICS[gate.metric] is MetricKind.PLACE:
+        yield _compare_place(gate, entry)
     else:
         for value in metric_values(gate, entry, data):
             judge = _inconclusive_result if value.why else _compare_value
@@ -121,6 +124,26 @@ def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
         holds=holds,
         route=entry["route"],
         words=f"verdict({entry['route']}) = {code}, wanted {expected}{why}",
+    )
+
+
+def _compare_place(gate: Gate, entry: Entry) -> GateResult:
+    """Judge where requests wait: `==` is about most of them, `!=` about any notable share."""
+    waits = [wait for wait in entry.get("waits", []) if wait["what"] != RUNNING]
+    if not waits and entry["verdict"] != Verdict.SCALES:
+        value = MetricValue(why="where its requests wait was not measured")
+        return _inconclusive_result(gate, entry["route"], value)
+    most = max(waits, key=lambda wait: wait["count"], default=None)
+    places = [most] if gate.comparison == "==" and most else waits
+    is_there = any(gate.limit in {wait["what"], wait["name"]} for wait in places)
+    actual = (most["name"] or most["what"]) if most else "nothing"
+    return GateResult(
+        expression=gate.expression,
+        limit=gate.limit,
+        actual=actual,
+        holds=is_there == (gate.comparison == "=="),
+        route=entry["route"],
+        words=f"{_gate_subject(gate, entry['route'], MetricValue())}: most wait for {actual}",
     )
 
 

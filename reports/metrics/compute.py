@@ -97,7 +97,7 @@ def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> Rou
     crowds = {
         cell: window
         for cell in sorted(by_scenario[Scenario.CROWD], key=attrgetter("users", "repeat"))
-        if not cell.watched and (window := steady_window(run_data, cell, cell.name))
+        if cell.is_level and (window := steady_window(run_data, cell, cell.name))
     }
     alone = {cell.repeat: window.latencies for cell, window in crowds.items() if cell.users == 1}
     lone = np.concatenate([*alone.values(), []])

@@ -27,6 +27,7 @@ from reports.gates.metrics import (
 from reports.render.columns import Column, markdown_table
 from reports.render.tables import GATE_COLUMNS
 from results.formatting import format_count, format_seconds, format_served_at_once, format_share
+from results.judgement.waits import RUNNING
 from results.verdicts import VERDICTS, Verdict, VerdictFacts
 
 MAX_SUMMARY_BYTES = 1024 * 1024  # of all that one step writes into its summary
@@ -72,8 +73,10 @@ def create_annotations(
 
 
 def _create_annotation(facts: VerdictFacts, entry: Entry, root: Path, roots: Sequence[Path]) -> str:
-    """Return a workflow command, on the line that holds most of the time, else the route's own."""
-    culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=entry)
+    """Return a workflow command: where the loop is held, or most requests wait, or the route is."""
+    waits = (wait for wait in entry.get("waits", []) if wait["file"] and wait["what"] != RUNNING)
+    waiting: Entry = max(waits, key=lambda wait: wait["count"], default=entry)
+    culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=waiting)
     values: dict[str, Any] = {"title": facts.ci_title}
     if culprit.get("file"):
         file = _path_in_checkout(culprit["file"], root, roots)

@@ -46,7 +46,7 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column(
         "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
     ),
-    Column("where", lambda row: _format_culprit(row[1]), is_text=True, wraps=True),
+    Column("where", lambda row: format_place(row[1]), is_text=True, wraps=True),
 )
 
 
@@ -95,11 +95,11 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     return text if worst.kind == "async" else f"{text} ({worst.kind})"
 
 
-def _format_culprit(diagnosis: Diagnosis) -> str:
-    """Return the worst culprit's line and call; the finding above the table has its whole path."""
-    if not diagnosis.culprits:
+def format_place(diagnosis: Diagnosis) -> str:
+    """Return line and call of the worst culprit, or of where most requests wait; no whole path."""
+    worst = diagnosis.culprits[0] if diagnosis.culprits else diagnosis.main_wait
+    if worst is None:
         return ""
-    worst = diagnosis.culprits[0]
     return f"{PurePath(worst.file).name}:{worst.line} {worst.call}".strip()
 
 

@@ -4,6 +4,7 @@ Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inl
 with its numbers in a table, so that nothing hangs on colour, script or network.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from reports.render import tables
 from reports.render.charts import CHARTS, LESSON_CHARTS, ChartTable, card, svg
 from reports.render.charts.style import variant_style
 from reports.render.decision_guide import build_guide, group_by
-from reports.render.doctor_table import format_served, format_verdict
+from reports.render.doctor_table import format_place, format_served, format_verdict
 from reports.render.load_table import (
     LOAD_COLUMNS,
     NO_NOTE_VERDICTS,
@@ -34,6 +35,7 @@ from results.verdicts import Verdict
 
 MAX_CARD_CHARTS = 30  # cards with a chart, the worst; more would make a page too large to open
 NO_CHART_VERDICTS = (Verdict.SCALES, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED)
+_OVERVIEW_ENDS, _OVERVIEW_TICKS = (0.4, 80.0), (1, 8, 64)  # served at once
 _MAX_DESCRIPTION = 2000  # characters that describe a chart to readers who cannot see it
 _FORMATTERS = ("format_seconds", "format_number", "format_served_at_once")
 
@@ -60,7 +62,7 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
     )
     functions: tuple[Callable[..., Any], ...] = (
         *(describe_unfinished, variant_style, claim_bars, format_served, format_verdict),
-        format_estimate,
+        *(format_estimate, format_place, overview_length),
     )
     environment.globals |= {name: getattr(formatting, name) for name in _FORMATTERS}
     environment.globals |= {function.__name__: function for function in functions}
@@ -106,7 +108,11 @@ def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str
     worst_first = reversed(examined_findings(report.findings))
     rows = [row for row in worst_first if row[0].route.route not in reasons]
     cards = [(*row, _card_chart(*row, number)) for number, row in enumerate(rows, 1)]
-    return {"findings": cards, "skipped": reasons, "gates": gates}
+    low, high = _OVERVIEW_ENDS
+    ticks = [
+        (str(tick), 100 * math.log(tick / low) / math.log(high / low)) for tick in _OVERVIEW_TICKS
+    ]
+    return {"findings": cards, "skipped": reasons, "gates": gates, "overview_ticks": ticks}
 
 
 def _card_chart(finding: Finding, diagnosis: Diagnosis, number: int) -> Markup | None:
@@ -122,6 +128,13 @@ def _card_chart(finding: Finding, diagnosis: Diagnosis, number: int) -> Markup |
 def _inline_chart(figure: Any, stem: str, title: str, description: str) -> Markup:
     # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
     return Markup(svg.render_inline(figure, stem, title, description))  # noqa: S704
+
+
+def overview_length(diagnosis: Diagnosis) -> float:
+    """Return the length of a route's bar in the overview, in per cent of its log scale."""
+    low, high = _OVERVIEW_ENDS
+    served = min(max(diagnosis.served_at_once, low), high)
+    return 100 * math.log(served / low) / math.log(high / low)
 
 
 def claim_bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:
@@ -149,7 +162,9 @@ def _page_charts(report: Report) -> Iterator[_PageChart]:
         )
         run_metrics = replace(run_metrics, routes=tuple(routes))
     description = " ".join(sentences)[:_MAX_DESCRIPTION]
-    for chart in CHARTS:
+    # the doctor's overview shows served at once of all routes
+    charts = [chart for chart in CHARTS if command != "doctor" or chart.stem != "served"]
+    for chart in charts:
         title, figure = chart.title(run_metrics), chart.draw(run_metrics)
         table, is_expected = chart.table(run_metrics), chart in LESSON_CHARTS
         if not isinstance(figure, str):

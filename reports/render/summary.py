@@ -22,6 +22,8 @@ from reports.render.decision_guide import GuideRow, build_guide
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import SUMMARY_QUANTILES, Estimate, LatencyStats
 from reports.verdicts.diagnosis import Diagnosis, Finding
+from reports.verdicts.wait_sentences import DEFAULT_SIZES
+from results.judgement.waits import Wait
 from results.run_info import Runtime
 from results.verdicts import LOOP_VERDICTS
 
@@ -132,6 +134,7 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
         "nothing_queues": result.is_lower_bound and diagnosis.is_lower_bound,
         "neighbours_wait_for_core": diagnosis.is_core_contended,
         "blame": [_pick(culprit, culprit_names) for culprit in diagnosis.culprits],
+        "waits": [_wait_entry(diagnosis, wait) for wait in diagnosis.waits],
         "file": evidence.entry.file,
         "line": evidence.entry.line,
         "hold_s": diagnosis.hold_time,
@@ -146,6 +149,19 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
         "neighbours_at": neighbour_load,
         "would_change_it": result.would_change_if,
         "cure": asdict(remedy) if remedy else None,
+    }
+
+
+def _wait_entry(diagnosis: Diagnosis, wait: Wait) -> dict[str, Any]:
+    """Return a place where requests, or the threads that work for them, were seen."""
+    profile, default = diagnosis.evidence.waits, DEFAULT_SIZES.get(wait.name)
+    names = "file line function call what name pool"
+    return {
+        **_pick(wait, names),
+        "size": wait.size or default,
+        "size_from": "object" if wait.size else "default" if default else None,
+        "count": wait.count,
+        "share": profile.share(wait) if profile else None,
     }
 
 

@@ -14,6 +14,7 @@ from reports.verdicts.diagnosis import Finding
 from reports.verdicts.load_sentences import repeat_label
 from results.formatting import format_number, format_seconds, format_served_at_once, format_share
 from results.judgement.culprit import Culprit
+from results.judgement.waits import Wait
 from results.verdicts import Verdict
 
 _Level = tuple[Finding, CrowdMetrics]
@@ -107,6 +108,19 @@ CULPRIT_COLUMNS: tuple[Column[Culprit], ...] = (
     Column("below it", lambda culprit: culprit.library or "-"),
     Column("of the held time", lambda culprit: format_share(culprit.share)),
     Column("times", lambda culprit: f"{culprit.holds} x {format_seconds(culprit.median)}"),
+)
+
+WAIT_COLUMNS: tuple[Column[tuple[Wait, float]], ...] = (
+    Column("who", lambda row: (row[0].pool and f"threads ({row[0].pool})") or "requests"),
+    Column(
+        "line", lambda row: (row[0].file and f"{row[0].file}:{row[0].line}") or "-", is_code=True
+    ),
+    Column("in", lambda row: row[0].function or "-", is_code=True),
+    Column("calls", lambda row: row[0].call or "-", is_code=True),
+    Column("waits for", lambda row: " ".join(filter(None, (row[0].what, row[0].name)))),
+    Column("places", lambda row: str(row[0].size or "-")),
+    Column("on average", lambda row: format_number(row[0].count)),
+    Column("share", lambda row: format_share(row[1])),
 )
 
 CHECK_COLUMNS: tuple[Column[Check], ...] = (

@@ -9,6 +9,7 @@ from reports.verdicts.diagnosis import NO_LIMIT_VERDICTS, Diagnosis, Finding, fi
 from reports.verdicts.evidence import SealedRecording, neighbour_metrics
 from reports.verdicts.neighbours import describe_worst_neighbour
 from reports.verdicts.remedies import choose_remedy
+from reports.verdicts.wait_sentences import wait_sentences
 from results.formatting import (
     format_count,
     format_number,
@@ -95,7 +96,7 @@ def _diagnose_route(
     neighbours = {
         cell.users or None: neighbour_metrics(recording.run_data, cell)
         for cell in reversed(cells)
-        if cell.scenario in (Scenario.CROWD, Scenario.STEADY) and not cell.watched
+        if cell.scenario in (Scenario.CROWD, Scenario.STEADY) and cell.is_level
     }
     diagnosis = Diagnosis(route, evidence, rule_result, culprits, remedy, neighbours)
     sentence = " ".join([*_diagnosis_sentences(diagnosis), *gc_sentences(evidence)])
@@ -111,6 +112,7 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
         return
     if verdict in (*NO_LIMIT_VERDICTS, Verdict.WRONG_ANSWER) or not top:
         yield f"{name}: {reason}."
+        yield from wait_sentences(diagnosis)
         return
     served, rate = diagnosis.served_at_once, format_number(top.rate)
     arithmetic = f"{rate} req/s x {format_seconds(evidence.unloaded.mean)}"
@@ -120,6 +122,7 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     )
     if evidence.pinned and verdict is Verdict.EXECUTOR_POOL:
         yield f"Measured on fewer cores: {evidence.pinned}."
+    yield from wait_sentences(diagnosis)
     if diagnosis.culprits:
         yield from _culprit_sentences(diagnosis)
     elif verdict in LOOP_VERDICTS and evidence.has_agent:

@@ -9,12 +9,14 @@ from results.formatting import format_count, format_seconds
 from results.judgement.culprit import Culprit
 from results.judgement.model import RouteEvidence, RuleResult
 from results.judgement.predicates import is_async_unharmed, is_core_full
+from results.judgement.waits import RUNNING, Wait
 from results.thresholds import FEW_USERS
 from results.unloaded import served_at_once
 from results.verdicts import LOOP_VERDICTS, WORST_FIRST, Verdict
 
 NO_LIMIT_VERDICTS = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
 _NOTABLE_BLIND_SHARE = 0.3  # share of a window without a look that is worth a sentence
+_NOTABLE_WAITING = 0.05  # share of the requests in flight, or of a pool's threads
 _RARE_HOLDS = 0.8  # holds per request below which a route does not always hold the loop
 # seconds of a first request, and times a later one, that are worth a sentence
 _SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
@@ -113,6 +115,25 @@ class Diagnosis:
         """What a route of unknown verdict cannot be: a held loop slows the `async` neighbour."""
         is_unknown = self.rule_result.verdict is Verdict.UNKNOWN
         return LOOP_VERDICTS if is_unknown and is_async_unharmed(self.evidence) else ()
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """Where its requests wait, and what the threads do that work for them, most first."""
+        profile = self.evidence.waits
+        both = (*profile.waits, *profile.threads) if profile else ()
+        return tuple(wait for wait in both if profile and profile.share(wait) >= _NOTABLE_WAITING)
+
+    @property
+    def wait_shares(self) -> tuple[tuple[Wait, float], ...]:
+        """The same, each with its share of the requests in flight, or of its pool's threads."""
+        profile = self.evidence.waits
+        return tuple((wait, profile.share(wait)) for wait in self.waits) if profile else ()
+
+    @property
+    def main_wait(self) -> Wait | None:
+        """The line at which most of its requests, or of its threads, wait."""
+        with_line = [wait for wait in self.waits if wait.file and wait.what != RUNNING]
+        return max(with_line, key=lambda wait: wait.count, default=None)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -201,6 +201,23 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     )
 
 
+def test_an_annotation_stands_where_most_requests_wait() -> None:
+    """Or most threads; not where they run, nor where no line is known; a culprit comes first."""
+    waits = [
+        {"file": "", "line": 0, "what": "limiter", "count": 56.0},
+        {"file": "main.py", "line": 9, "what": "running", "count": 9.0},
+        {"file": "billing.py", "line": 33, "what": "thread", "count": 8.0},
+        {"file": "main.py", "line": 5, "what": "socket", "count": 1.0},
+    ]
+    pool = route("GET /pool", verdict="thread-pool", file="main.py", line=1)
+    (known,) = create_annotations(run({**pool, "waits": waits}), GITHUB)
+    assert "file=billing.py,line=33," in known
+    (unknown,) = create_annotations(run({**pool, "waits": waits[:2]}), GITHUB)
+    assert "file=main.py,line=1," in unknown
+    (blamed,) = create_annotations(run({**pool, "waits": waits, "blame": [SLEEP]}), GITHUB)
+    assert "file=shop/main.py,line=42," in blamed
+
+
 def test_annotations_name_files_as_the_checkout_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
