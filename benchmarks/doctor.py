@@ -2,6 +2,7 @@
 
 Every folder of tests/corpus is an app with a `truth.json`: the flags to examine it with and, route
 by route, the verdict, bounds of served at once, the culprit's line (the line that contains `text`),
+the lines at which its requests, or the threads that work for them, wait, and the size of that pool,
 or a pattern for the reason why the route is skipped ("" where it need not be mentioned). Files in
 `untouched` appear when a route is called that must not be.
 
@@ -48,6 +49,8 @@ class Row:
     served: float | None = None
     served_right: bool | None = None
     guilty_right: bool | None = None
+    waits_right: bool | None = None  # the line at which most wait
+    size_right: bool | None = None  # or not known
     note: str = ""
 
 
@@ -63,6 +66,9 @@ def load(folder: Path) -> dict[str, Any]:
         if guilty := route.get("guilty"):
             source = (folder / guilty["file"]).read_text(encoding="utf-8")
             [guilty["line"]] = lines_with(guilty["text"], source)
+        for waits in route.get("waits", {}).get("lines", []):
+            source = (folder / waits["file"]).read_text(encoding="utf-8")
+            [waits["line"]] = lines_with(waits["text"], source)
     return truth
 
 
@@ -73,6 +79,22 @@ def named(blame: list[dict[str, Any]], guilty: dict[str, Any]) -> bool:
         and f"/{blame[0]['file']}".endswith(f"/{guilty['file']}")
         and blame[0]["line"] == guilty["line"]
     )
+
+
+def waits_named(
+    waits: list[dict[str, Any]], truth: dict[str, Any]
+) -> tuple[bool | None, bool | None]:
+    """Whether the line at which most wait is a true one, and no size read is another."""
+    if not truth:
+        return None, None
+    places = [wait for wait in waits if wait["file"] and wait["what"] != "running"]
+    main = max(places, key=lambda wait: wait["count"], default=None)
+    lines = {(it["file"], it["line"]) for it in truth["lines"]}
+    is_right = main is not None and any(
+        f"/{main['file']}".endswith(f"/{file}") and main["line"] == line for file, line in lines
+    )
+    sizes = {wait["size"] for wait in waits if wait["size"] and wait["what"] == truth["kind"]}
+    return is_right, not truth["size"] or not sizes or truth["size"] in sizes
 
 
 def reason(truth: dict[str, Any], summary: dict[str, Any]) -> str | None:
@@ -103,6 +125,7 @@ def compare(app: str, truth: dict[str, Any], summary: dict[str, Any]) -> Row:
     served = (seen or {}).get("served_at_once")
     bounds, guilty = truth["served"], truth["guilty"]
     blame = (seen or {}).get("blame") or []
+    waits = waits_named((seen or {}).get("waits") or [], truth.get("waits", {}))
     return Row(
         app,
         truth["route"],
@@ -112,6 +135,7 @@ def compare(app: str, truth: dict[str, Any], summary: dict[str, Any]) -> Row:
         served,
         bounds and served is not None and bounds[0] <= served <= bounds[1],
         named(blame, guilty) if guilty else None,
+        *waits,
         why or ", ".join(f"{culprit['file']}:{culprit['line']}" for culprit in blame[:1]),
     )
 
@@ -178,6 +202,16 @@ def scores(rows: list[Row]) -> list[tuple[str, int, int]]:
             "guilty lines right",
             [row for row in rows if row.guilty_right is not None],
             lambda row: row.guilty_right,
+        ),
+        (
+            "waiting lines right",
+            [row for row in rows if row.waits_right is not None],
+            lambda row: row.waits_right,
+        ),
+        (
+            "sizes of pools right, or not known",
+            [row for row in rows if row.size_right is not None],
+            lambda row: row.size_right,
         ),
         ("healthy routes accused", healthy, lambda row: row.verdict not in NO_CHARGE),
         ("healthy routes cleared", healthy, lambda row: row.right),

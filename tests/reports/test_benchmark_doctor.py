@@ -19,6 +19,7 @@ from benchmarks.doctor import (
     report,
     scores,
     table,
+    waits_named,
 )
 from reports.model import Report
 from results.verdicts import Verdict
@@ -130,6 +131,8 @@ def test_scores_count_found_accused_and_given_up_apart() -> None:
         "loop-holding routes found": (2, 3),
         "of these, waiting told from computing": (1, 3),
         "guilty lines right": (1, 3),
+        "waiting lines right": (0, 0),
+        "sizes of pools right, or not known": (0, 0),
         "healthy routes accused": (1, 4),
         "healthy routes cleared": (1, 4),
         "other verdicts right": (0, 1),
@@ -137,6 +140,27 @@ def test_scores_count_found_accused_and_given_up_apart() -> None:
         "served at once within its bounds": (3, 3),
     }
     assert expected == {name: (hits, total) for name, hits, total in scores(rows)}
+
+
+@pytest.mark.parametrize(
+    ("first", "size", "expected"),
+    [
+        ({"file": "/app/db.py", "line": 12}, 10, (True, True)),
+        ({"file": "/app/db.py", "line": 12}, 5, (True, False)),
+        ({"file": "/app/db.py", "line": 12}, None, (True, True)),
+        ({"file": "/app/db.py", "line": 13}, 10, (False, True)),
+        ({"file": "", "line": 0}, 10, (False, True)),
+        ({"file": "/app/db.py", "line": 12, "what": "running"}, 10, (False, True)),
+    ],
+)
+def test_the_line_at_which_most_wait_must_be_a_true_one(
+    first: dict[str, Any], size: int | None, expected: tuple[bool, bool]
+) -> None:
+    """A size that was not read is no fault; another size is."""
+    truth = {"lines": [{"file": "db.py", "line": 12}], "size": 10, "kind": "pool"}
+    waits = [{"what": "pool", "count": 54.0, "size": size, **first}]
+    assert waits_named(waits, truth) == expected
+    assert waits_named(waits, {}) == (None, None)
 
 
 def test_the_table_has_one_line_per_route_and_shows_what_differed() -> None:
@@ -235,7 +259,7 @@ def test_every_truth_is_well_formed(folder: Path) -> None:
         if "skipped" in route:
             assert {"route", "skipped"} == set(route) - {"why"}
             continue
-        assert {"route", "verdict", "served", "guilty", "why"} == set(route)
+        assert {"route", "verdict", "served", "guilty", "why"} == set(route) - {"waits"}
         assert route["verdict"] in set(Verdict)
         # the framework may hold the loop, with no line of the app
         assert route["verdict"] in HOLDING or not route["guilty"]

@@ -25,21 +25,21 @@ TURN = itertools.count()
 async def manoeuvres() -> dict[str, str]:
     """Every second ship comes in, every other one goes out."""
     if next(TURN) % 2:
-        async with PILOT:
+        async with PILOT:  # going in
             await asyncio.sleep(0.02)
-            async with TUG:
+            async with TUG:  # still going in
                 await asyncio.sleep(0.02)
         return {"ship": "in"}
-    async with TUG:
+    async with TUG:  # going out
         await asyncio.sleep(0.02)
-        async with PILOT:
+        async with PILOT:  # still going out
             await asyncio.sleep(0.02)
     return {"ship": "to"}
 
 
 async def call_crew() -> int:
     """One of five crews, for 20 ms."""
-    async with CREWS:
+    async with CREWS:  # the second crew
         await asyncio.sleep(0.02)
         return 1
 
@@ -47,7 +47,7 @@ async def call_crew() -> int:
 @app.get("/shifts")
 async def shifts() -> dict[str, int]:
     """A crew that calls another crew."""
-    async with CREWS:
+    async with CREWS:  # the first crew
         await asyncio.sleep(0.03)
         return {"crews": 1 + await call_crew()}
 
