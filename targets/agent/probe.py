@@ -45,7 +45,7 @@ class RequestTrace:
 
     __slots__ = (
         *("app_end", "app_start", "client", "coroutine", "handler_end", "handler_start"),
-        *("header_app_end", "headers", "needs_thread", "send", "written_line"),
+        *("header_app_end", "headers", "is_head", "needs_thread", "send", "written_line"),
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -54,6 +54,7 @@ class RequestTrace:
         self.header_app_end = 0  # the departure, as the head carried it
         self.needs_thread = False  # whether a `def` handler is about to go to a thread
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
+        self.is_head = scope.get("method") == "HEAD"  # the server sends no body
         self.send = send
         self.written_line: dict[str, Any] | None = None
         self.coroutine: Any = None  # of the app, while it answers: where its chain of awaits begins
@@ -61,9 +62,14 @@ class RequestTrace:
     async def send_message(self, message: Message) -> None:
         """Pass a message on. It is a coroutine function, as an app may make a task of it."""
         kind = message["type"]
-        if kind == "http.response.start":
+        is_start = kind == "http.response.start"
+        if is_start:
             message = self.add_times_header(message)
-        elif kind != "http.response.body" or message.get("body") or not self.app_end:
+        if self.is_head:
+            self.app_end = self.app_end or self.header_app_end or clock_ns()
+        elif not is_start and (
+            kind != "http.response.body" or message.get("body") or not self.app_end
+        ):
             self.app_end = clock_ns()
         await self.send(message)
 

@@ -196,6 +196,37 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
     assert visit["peer"] == 7
 
 
+@pytest.mark.parametrize("length", [b"1", b""])
+def test_an_answer_to_head_departs_with_its_head(tmp_path: Path, length: bytes) -> None:
+    """The server sends no body, so the client may read on before the app has made one."""
+
+    async def heading(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-length", length)] if length else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        left.append(time.perf_counter())
+        await asyncio.sleep(0.02)
+        await send({"type": "http.response.body", "body": b"a"})
+
+    async def server(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def live() -> None:
+        trace_log.start(asyncio.get_running_loop())
+        request = {"headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)}
+        await probe({"type": "http", "method": "HEAD", **request}, idle, server)
+        trace_log.stop()
+
+    sent: list[dict[str, Any]] = []
+    left: list[float] = []
+    probe, trace_log = Probe(heading), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = trace_log
+    asyncio.run(live())
+    logged = [line["app_end"] for line in read(tmp_path, "j") if line["kind"] == "visit"]
+    departures = [*filter(None, [moments(sent)[0][3]]), *logged]
+    assert len(departures) == 1
+    assert departures[0] <= left[0]
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.05])
 def test_a_body_long_after_its_head_departs_when_the_trace_log_says(
     pause: float, tmp_path: Path
