@@ -69,12 +69,12 @@ class AdaptivePlan:
                 _busiest(seen).rate or 1 / seen.unloaded.mean
             ),
             Measurement.MIDDLE: self._middle_cell,
-            Measurement.BURST: lambda _: self.planner.burst_cell(),
+            Measurement.BURST: lambda seen: self.planner.burst_cell(seen.many.rate),
             Measurement.LONGER_LONE: lambda seen: self.planner.longer_single_user_cell(
                 seen.unloaded, _FIRST_REPEAT + self.tries[need]
             ),
             Measurement.WATCH: self._watchdog_cell,
-            Measurement.WAITS: lambda seen: self.planner.profile_cell(_waiting_users(seen)),
+            Measurement.WAITS: self._profile_cell,
             Measurement.LONGER_LOOK: lambda seen: self.planner.longer_look_cell(
                 SHORTEST_LOOK - seen.seconds, _FIRST_REPEAT + 7
             ),
@@ -91,7 +91,14 @@ class AdaptivePlan:
         pool = evidence.levels[MANY_USERS].rate * evidence.unloaded.worst_case
         users = max(1.3 * pool * (1 + SAME_RATE_TOLERANCE), 2.0 * FEW_USERS)
         most = min(max(_FAR_FROM_TOP * MANY_USERS, 1.15 * pool), 0.85 * MANY_USERS)
-        return self.planner.middle_cell(int(min(users, most)), evidence.spread)
+        rate = evidence.levels[MANY_USERS].rate
+        return self.planner.middle_cell(int(min(users, most)), rate, evidence.spread)
+
+    def _profile_cell(self, evidence: RouteEvidence) -> Cell:
+        """Return the largest level, or the first that fell silent."""
+        silent = [level.users for level in evidence.crowds if level.is_silent]
+        users = min(silent) if silent else max(evidence.levels)
+        return self.planner.profile_cell(users, is_silent=bool(silent))
 
     def _watchdog_cell(self, evidence: RouteEvidence) -> Cell:
         level, number = _busiest(evidence), self.tries[Measurement.WATCH]
@@ -118,12 +125,6 @@ class AdaptivePlan:
         cells = self.planner.gate_cells(required_levels(level_gates, route), evidence.levels)
         if fitting := tuple(cell for cell in cells if not self.planner.why_too_large(cell)):
             yield fitting
-
-
-def _waiting_users(evidence: RouteEvidence) -> int:
-    """Return the users of the level that fell silent first, else of the largest."""
-    silent = [level.users for level in evidence.crowds if level.is_silent]
-    return min(silent) if silent else max(evidence.levels)
 
 
 def _busiest(evidence: RouteEvidence) -> LevelEvidence:

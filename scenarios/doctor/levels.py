@@ -39,6 +39,7 @@ _LEAST_CROWD, _LEAST_LONE, _PRECISION = 0.8, 0.4, 0.05
 _PATIENCE_SECONDS, _PATIENCE_RATIO = 2.0, 5.0
 _LONGEST_RATIO = 2.5  # times the longest answer so far, for routes whose times differ much
 _LONE_PATIENCE = 10.0  # seconds: a lone user shuts no other out
+_ROUND_PATIENCE = 1.5  # times a round of all users at the rate of a plateau
 _COMPUTING_PATIENCE = 1.5  # times what all its users compute, who may all be answered at once
 
 
@@ -82,7 +83,9 @@ class LevelPlanner:
         read_time = users * self.answer_bytes / _MAX_BYTES_PER_SECOND
         think_time = max(0.0, max(users / MAX_GENERATOR_RATE, read_time) - self.service_time)
         cycle = self.service_time + think_time
-        times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
+        # the window then opens in the middle of a round: half a cycle later
+        warm_up = max(MIN_WARM_UP, cycle / 2)
+        times = Times(warm_up, max(window, 1.9 * cycle), self._drain_time(users))
         cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
         neighbours = self._neighbours_for(users, window) if with_neighbours else ()
         least = _LEAST_LONE if users == 1 else _LEAST_CROWD
@@ -158,13 +161,13 @@ class LevelPlanner:
             return cell
         cycle = MANY_USERS / rate
         window = _clamp_value(1.9 * cycle, cell.window, _MAX_CYCLES_WINDOW)
-        warm_up = _clamp_value(cycle, cell.warm_up, _MAX_CYCLES_WINDOW / 2)
-        return replace(cell, window=window, warm_up=warm_up)
+        warm_up = _clamp_value(cycle / 2, cell.warm_up, _MAX_CYCLES_WINDOW / 2)
+        return _with_round_patience(replace(cell, window=window, warm_up=warm_up), rate)
 
-    def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
-        """Return a level in between: it confirms a plateau or refutes it."""
+    def middle_cell(self, users: int, rate: float, scatter: float = 0.0) -> Cell:
+        """Return a level in between: it confirms a plateau at `rate` or refutes it."""
         window = 8 * self.service_time * (1 + scatter**2)
-        return self.crowd_cell(users, _clamp_value(window, 1.2, 6.0))
+        return _with_round_patience(self.crowd_cell(users, _clamp_value(window, 1.2, 6.0)), rate)
 
     def longer_look_cell(self, seconds: float, repeat: int) -> Cell:
         """Return a few users with both neighbours for so many seconds, warm-up included."""
@@ -172,10 +175,10 @@ class LevelPlanner:
         cell = replace(cell, precision=0.0, window=max(MIN_WINDOW_SECONDS, seconds - cell.warm_up))
         return repeat_cell(cell, repeat)
 
-    def burst_cell(self) -> Cell:
+    def burst_cell(self, rate: float) -> Cell:
         """Return many users who start at one moment: what they need twice, all may lack."""
         cell = self.crowd_cell(MANY_USERS, 1.0, with_neighbours=True)
-        return replace(repeat_cell(cell, BURST_REPEAT), stagger=0.0)
+        return _with_round_patience(replace(repeat_cell(cell, BURST_REPEAT), stagger=0.0), rate)
 
     def half_capacity_cell(self, rate: float) -> Cell:
         """Return arrivals at half of the capacity `rate`, with both neighbours."""
@@ -196,10 +199,16 @@ class LevelPlanner:
         cell = repeat_cell(self.crowd_cell(users, window), repeat)
         return replace(cell, name=f"{cell.name} watched", watched=True, precision=0.0)
 
-    def profile_cell(self, users: int) -> Cell:
-        """Return a level in which the agent looks where requests wait."""
-        cell = repeat_cell(self.crowd_cell(users, _PROFILE_WINDOW), 1)
-        return replace(cell, name=f"{cell.name} profiled", profiled=True, precision=0.0)
+    def profile_cell(self, users: int, *, is_silent: bool) -> Cell:
+        """Return a level in which the agent looks where requests wait.
+
+        Only where a level fell silent before, silence ends it.
+        """
+        cell = replace(self.crowd_cell(users, _PROFILE_WINDOW), precision=0.0, longest=0.0)
+        warm_up = _clamp_value(self.service_time, MIN_WARM_UP, _PROFILE_WINDOW)
+        cell = replace(cell, warm_up=warm_up, window=_PROFILE_WINDOW, stagger=0.0)
+        cell = cell if is_silent else replace(cell, patience=0.0)
+        return replace(cell, name=f"{cell.name} profiled", profiled=True)
 
     def gate_cells(
         self, levels: dict[GateLevel | None, int], measured: dict[int, LevelEvidence]
@@ -226,6 +235,15 @@ class LevelPlanner:
             window = _clamp_value(1.2 * count / max(rate, 0.1), 1.0, _MAX_GATE_WINDOW)
             cell = replace(self.crowd_cell(users, window), most=most, precision=0.0)
             yield repeat_cell(cell, 2 if is_repeat else 1)
+
+
+def _with_round_patience(cell: Cell, rate: float) -> Cell:
+    """Return a cell that outlasts a round at a plateau's rate.
+
+    Where a request queues twice for one place, the first answer comes with the last.
+    """
+    round_time = cell.users / rate if rate else 0.0
+    return replace(cell, patience=max(cell.patience, _ROUND_PATIENCE * round_time))
 
 
 def sufficient_requests(needed: float) -> int:

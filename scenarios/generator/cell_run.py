@@ -17,6 +17,7 @@ clock = time.perf_counter
 MAX_WRONG_IN_ROW = 20  # wrong answers in a row after which more do not help
 MIN_ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
 _MIN_ANSWERS = 8  # right answers that a mean takes
+_MIN_GAPS = 16  # times between two answers that show an even rate
 _HALF_INTERVAL = 1.96  # standard errors: half a 95 % interval
 
 
@@ -64,6 +65,8 @@ class CellRun:
         self.answer_count = 0  # requests that came back, whatever the outcome
         self.count_at_open = 0  # of the answers, when the window opened
         self.latencies = RunningMean()  # of the right answers in the window
+        # of times between two right answers in it, once every user has had one: the queue is built
+        self.gaps, self.last_answer_at = RunningMean(), 0.0
         self.mid_round = Event()  # set when half of the users have one answer more than the rest
 
     def wait_for_start(self) -> None:
@@ -152,6 +155,7 @@ class CellRun:
             self.end_early("failing")
         if is_right and self.phase is Phase.STEADY and not self.closed:
             self.latencies.add(latency)
+            self._count_gap()
             if self._is_precise():
                 self.end_early("precise")
 
@@ -164,13 +168,24 @@ class CellRun:
         users = self.cell.users
         return bool(users) and self.answer_count % users == users // 2
 
+    def _count_gap(self) -> None:
+        now, last = clock(), self.last_answer_at
+        self.last_answer_at = now
+        if last and self.answer_count > self.cell.users:
+            self.gaps.add(now - last)
+
     def _is_precise(self) -> bool:
-        """Return whether the window may close, with whole rounds: its mean latency is known."""
+        """Return whether the window may close: its rate or its mean latency is known.
+
+        Answers of a queue may come evenly, one after another; else it takes whole rounds.
+        """
         cell = self.cell
+        if not cell.precision or clock() - self.open_time < cell.least:
+            return False
+        if self.gaps.count >= _MIN_GAPS and self.gaps.is_within(cell.precision):
+            return True
         return bool(
-            cell.precision
-            and clock() - self.open_time >= cell.least
-            and self._is_mid_round()
+            self._is_mid_round()
             and self._count_rounds(self.count_at_open) >= MIN_ROUNDS
             and self.latencies.is_within(cell.precision)
         )

@@ -52,7 +52,7 @@ def test_fewer_answers_to_more_users_are_asked_for_at_one_moment(
 
 def test_many_users_at_one_moment_are_a_level_of_their_own() -> None:
     """They start together, may fall silent, and share no name with the level before."""
-    burst, many = bedside(0.06).burst_cell(), bedside(0.06).many_users_cell(None)
+    burst, many = bedside(0.06).burst_cell(20.0), bedside(0.06).many_users_cell(None)
     assert (burst.users, burst.stagger) == (64, 0.0)
     assert burst.patience > 0
     assert burst.name != many.name

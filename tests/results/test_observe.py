@@ -89,7 +89,7 @@ def examined(folder: Path, edit: Edit) -> Examination:
     lone, few = plan.single_user_cell(), plan.few_users_cell()
     write_hold(examination, 2.0, "elsewhere")  # at rest
     for cell in (
-        *(lone, few, plan.many_users_cell(None), plan.middle_cell(20), repeat_cell(few, 2)),
+        *(lone, few, plan.many_users_cell(None), plan.middle_cell(20, 100.0), repeat_cell(few, 2)),
         *(plan.half_capacity_cell(50.0), repeat_cell(lone, 3)),
     ):
         examination.play(cell, edit)

@@ -105,6 +105,34 @@ def test_a_crowd_gives_two_whole_rounds_at_least(clock: Clock) -> None:
     assert seconds_to_close(cell_run, clock, [0.6] * 60) == pytest.approx(1.8)
 
 
+def answer_at(cell_run: CellRun, clock: Clock, gaps: list[float]) -> int | None:
+    """Answer after each of these times; how many answers until the window may close."""
+    for count, gap in enumerate(gaps, 1):
+        clock.now += gap
+        cell_run.record_answer(4.0, is_right=True)
+        if cell_run.ending_early.is_set():
+            return count
+    return None
+
+
+def test_a_queue_that_answers_evenly_needs_no_two_rounds(clock: Clock) -> None:
+    """64 users of a lock: half of the first round was before, then 16 gaps are enough."""
+    dice = random.Random(7)  # noqa: S311 - no secret
+    even = [0.06 * dice.uniform(0.95, 1.05) for _ in range(200)]
+    assert answer_at(opened(crowd(64, precision=0.05)), clock, even) == 32 + 16
+    late = opened(crowd(64, precision=0.05, least=5.0))
+    assert answer_at(late, clock, even) == pytest.approx(5.0 / 0.06, abs=2)
+
+
+def test_answers_in_lumps_or_at_random_need_whole_rounds(clock: Clock) -> None:
+    """A lump looks even from within; its pause does not."""
+    lumps = ([0.0005] * 31 + [0.8]) * 6
+    assert answer_at(opened(crowd(32, precision=0.05)), clock, [*lumps[15:], *lumps]) == 64
+    dice = random.Random(7)  # noqa: S311 - no secret
+    chance = [dice.expovariate(20.0) for _ in range(200)]
+    assert answer_at(opened(crowd(8, precision=0.05)), clock, chance) == 16
+
+
 def test_what_scatters_is_asked_for_longer(clock: Clock) -> None:
     """One in five is ten times as slow: some 500 answers for 10 %, never with 50."""
     dice = random.Random(7)  # noqa: S311 - no secret
