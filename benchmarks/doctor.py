@@ -49,7 +49,7 @@ class Row:
     served: float | None = None
     served_right: bool | None = None
     guilty_right: bool | None = None
-    waits_right: bool | None = None  # the line at which most wait
+    waits_right: bool | None = None  # the line at which its requests wait
     size_right: bool | None = None  # or not known
     note: str = ""
 
@@ -84,11 +84,11 @@ def named(blame: list[dict[str, Any]], guilty: dict[str, Any]) -> bool:
 def waits_named(
     waits: list[dict[str, Any]], truth: dict[str, Any]
 ) -> tuple[bool | None, bool | None]:
-    """Whether the line at which most wait is a true one, and no size read is another."""
+    """Whether the first line at which they wait is a true one, and no size read is another."""
     if not truth:
         return None, None
     places = [wait for wait in waits if wait["file"] and wait["what"] != "running"]
-    main = max(places, key=lambda wait: wait["count"], default=None)
+    main = next(iter(places), None)
     lines = {(it["file"], it["line"]) for it in truth["lines"]}
     is_right = main is not None and any(
         f"/{main['file']}".endswith(f"/{file}") and main["line"] == line for file, line in lines

@@ -75,7 +75,7 @@ def create_annotations(
 def _create_annotation(facts: VerdictFacts, entry: Entry, root: Path, roots: Sequence[Path]) -> str:
     """Return a workflow command: where the loop is held, or most requests wait, or the route is."""
     waits = (wait for wait in entry.get("waits", []) if wait["file"] and wait["what"] != RUNNING)
-    waiting: Entry = max(waits, key=lambda wait: wait["count"], default=entry)
+    waiting: Entry = next(waits, entry)
     culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=waiting)
     values: dict[str, Any] = {"title": facts.ci_title}
     if culprit.get("file"):

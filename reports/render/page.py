@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from reports.render.load_table import (
     describe_unfinished,
 )
 from reports.render.tones import words_by_tone
+from reports.render.wait_tree import build_tree
 from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
 from reports.verdicts.load_sentences import compare_with_async
+from reports.verdicts.request_time import request_time_parts
 from results import formatting
 from results.verdicts import Verdict
 
@@ -62,7 +65,7 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
     )
     functions: tuple[Callable[..., Any], ...] = (
         *(describe_unfinished, variant_style, claim_bars, format_served, format_verdict),
-        *(format_estimate, format_place, overview_length),
+        *(format_estimate, format_place, overview_length, time_bar, build_tree),
     )
     environment.globals |= {name: getattr(formatting, name) for name in _FORMATTERS}
     environment.globals |= {function.__name__: function for function in functions}
@@ -135,6 +138,16 @@ def overview_length(diagnosis: Diagnosis) -> float:
     low, high = _OVERVIEW_ENDS
     served = min(max(diagnosis.served_at_once, low), high)
     return 100 * math.log(served / low) / math.log(high / low)
+
+
+def time_bar(diagnosis: Diagnosis) -> list[tuple[str, str, float, float]]:
+    """Return the parts of a request's time: label, share as text, begin and length in per cent."""
+    parts = request_time_parts(diagnosis)
+    begins = accumulate((share for _, share in parts), initial=0.0)
+    return [
+        (label, formatting.format_share(share), 100 * begin, 100 * share)
+        for (label, share), begin in zip(parts, begins, strict=False)
+    ]
 
 
 def claim_bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:

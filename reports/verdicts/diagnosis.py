@@ -9,7 +9,7 @@ from results.formatting import format_count, format_seconds
 from results.judgement.culprit import Culprit
 from results.judgement.model import RouteEvidence, RuleResult
 from results.judgement.predicates import is_async_unharmed, is_core_full
-from results.judgement.waits import RUNNING, Wait
+from results.judgement.waits import GATES, RUNNING, Wait
 from results.thresholds import FEW_USERS
 from results.unloaded import served_at_once
 from results.verdicts import LOOP_VERDICTS, WORST_FIRST, Verdict
@@ -118,10 +118,18 @@ class Diagnosis:
 
     @property
     def waits(self) -> tuple[Wait, ...]:
-        """Where its requests wait, and what the threads do that work for them, most first."""
+        """Where its requests wait, and what the threads do that work for them.
+
+        What lets some in at a time comes first where that is the limit, then what most wait for.
+        """
         profile = self.evidence.waits
-        both = (*profile.waits, *profile.threads) if profile else ()
-        return tuple(wait for wait in both if profile and profile.share(wait) >= _NOTABLE_WAITING)
+        if profile is None:
+            return ()
+        both = (*profile.waits, *profile.threads)
+        notable = [wait for wait in both if profile.share(wait) >= _NOTABLE_WAITING]
+        is_gated = self.rule_result.verdict in (Verdict.POOL_LIMITED, Verdict.DEADLOCK)
+        notable.sort(key=lambda wait: (not (is_gated and wait.what in GATES), -wait.count))
+        return tuple(notable)
 
     @property
     def wait_shares(self) -> tuple[tuple[Wait, float], ...]:
@@ -131,9 +139,8 @@ class Diagnosis:
 
     @property
     def main_wait(self) -> Wait | None:
-        """The line at which most of its requests, or of its threads, wait."""
-        with_line = [wait for wait in self.waits if wait.file and wait.what != RUNNING]
-        return max(with_line, key=lambda wait: wait.count, default=None)
+        """The first of these with a line."""
+        return next((wait for wait in self.waits if wait.file and wait.what != RUNNING), None)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Where a route's requests wait, in sentences."""
 
+import math
 from collections.abc import Iterator
 
 from reports.verdicts.diagnosis import Diagnosis
-from results.formatting import format_number
+from results.formatting import format_number, format_seconds
 from results.judgement.waits import RUNNING, Wait, WaitProfile
 from results.verdicts import Verdict
 
@@ -37,19 +38,31 @@ def wait_sentences(diagnosis: Diagnosis) -> Iterator[str]:
             yield f"{wait.count:.0f} of {profile.requests:.0f} requests wait{describe_place(wait)}."
     for wait in [wait for wait in diagnosis.waits if wait.pool][:_MOST_PLACES]:
         yield _describe_threads(wait, profile)
-    yield from _disagreement(diagnosis)
+    yield from _size_sentences(diagnosis)
 
 
-def _disagreement(diagnosis: Diagnosis) -> Iterator[str]:
-    """Yield that the pool's size is not how many are served."""
-    main, served = diagnosis.main_wait, diagnosis.served_at_once
-    if main is None or not main.size or diagnosis.rule_result.verdict is not Verdict.POOL_LIMITED:
+def _size_sentences(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield that a pool's size is not how many are served, and which size its users need.
+
+    Its places are always taken, so a request keeps one for size / rate seconds. By Little's law,
+    users who need not wait send users / unloaded requests/s, and take rate x time kept places.
+    """
+    main, served, top = diagnosis.main_wait, diagnosis.served_at_once, diagnosis.evidence.top
+    is_pool = diagnosis.rule_result.verdict is Verdict.POOL_LIMITED
+    if not (main and main.size and top and top.rate and is_pool):
         return
     if served < (1 - _DISAGREES) * main.size:
         yield (
             f"It has {main.size} places, yet {format_number(served)} are served at once: a request"
             " takes more than one of them, keeps one after its answer, or other routes share it."
         )
+    kept, rate = main.size / top.rate, top.users / diagnosis.evidence.unloaded.mean
+    yield (
+        f"A request keeps a place for {format_seconds(kept)}: {top.users} users need"
+        f" {format_number(rate)}/s x {format_seconds(kept)} = {math.ceil(rate * kept)} places, and"
+        " what it calls then has as many requests at once. A place kept for half of the time serves"
+        " twice as many."
+    )
 
 
 def describe_place(wait: Wait) -> str:

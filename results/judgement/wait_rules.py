@@ -9,12 +9,11 @@ from results.formatting import format_number
 from results.judgement import predicates
 from results.judgement.model import RouteEvidence, RuleResult
 from results.judgement.predicates import MAJORITY, MIN_QUEUE, NEAR_POOL_SIZE
-from results.judgement.waits import Wait, WaitProfile
+from results.judgement.waits import GATES, Wait, WaitProfile
 from results.thresholds import GROWS_SHARE
 from results.verdicts import POOL_VERDICTS, Verdict
 
 _WAITING_VERDICTS = (*POOL_VERDICTS, Verdict.DEADLOCK, Verdict.GIL_BOUND, Verdict.UNKNOWN)
-_GATES = ("lock", "semaphore", "pool", "limiter", "queue")  # each lets some requests in at a time
 
 
 def should_profile(evidence: RouteEvidence, result: RuleResult) -> bool:
@@ -29,7 +28,7 @@ def match_gate(evidence: RouteEvidence) -> RuleResult | None:
     if waits is None or predicates.is_core_full(evidence, top) or predicates.is_async_harmed(top):
         return None
     served = evidence.served_at(top)
-    gates = (wait for wait in (*waits.waits, *waits.threads) if wait.what in _GATES)
+    gates = (wait for wait in (*waits.waits, *waits.threads) if wait.what in GATES)
     gate = next((it for it in gates if _holds_queue(it, waits, served)), None)
     if gate is None or served >= GROWS_SHARE * top.users:
         return None

@@ -16,6 +16,7 @@ from results.judgement.window import Window
 from results.spool import read_spool
 
 RUNNING = "running"
+GATES = ("lock", "semaphore", "pool", "limiter", "queue")  # each lets some requests in at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,15 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitStack:
+    """A whole stack, the outermost frame first, as `function file:line`, and how many were there."""
+
+    count: float
+    pool: str
+    frames: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WaitProfile:
     """Where the requests of one level were, the commonest place first."""
 
@@ -46,6 +56,7 @@ class WaitProfile:
     requests: float  # in flight, on average
     waits: tuple[Wait, ...]  # of the requests
     threads: tuple[Wait, ...]  # of the busy threads
+    stacks: tuple[WaitStack, ...] = ()  # of both
 
     def total(self, pool: str) -> float:
         """Return the requests in flight, or the busy threads of a pool."""
@@ -63,6 +74,7 @@ def read_waits(
     """Return the profile of a session in a window, in seconds since `origin`; None if unseen."""
     process_file = re.compile(rf"{re.escape(session)}-\d+")
     counts: defaultdict[Wait, float] = defaultdict(float)  # by waits whose own count is 0
+    stacks: defaultdict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
     looks = requests = 0
     for path in sorted(folder.glob("*.jsonl")):
         if not process_file.fullmatch(path.stem):
@@ -75,6 +87,7 @@ def read_waits(
                 looks, requests = looks + 1, requests + line.requests
                 for pool, number, count in (*(("", *wait) for wait in line.waits), *line.threads):
                     counts[_name_place(places[number], pool, roots)] += count
+                    stacks[pool, _name_frames(places[number], roots)] += count
     if not looks:
         return None
     waits = [replace(wait, count=count / looks) for wait, count in counts.items()]
@@ -84,6 +97,14 @@ def read_waits(
         requests / looks,
         tuple(wait for wait in waits if not wait.pool),
         tuple(wait for wait in waits if wait.pool),
+        tuple(WaitStack(count / looks, *key) for key, count in stacks.items()),
+    )
+
+
+def _name_frames(place: records.WaitPlace, roots: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(
+        f"{frame.function} {display_path(frame.file, roots)}:{frame.line}"
+        for frame in reversed(place.frames)
     )
 
 

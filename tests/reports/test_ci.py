@@ -202,7 +202,7 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
 
 
 def test_an_annotation_stands_where_most_requests_wait() -> None:
-    """Or most threads; not where they run, nor where no line is known; a culprit comes first."""
+    """The first with a line where they do not run; a culprit comes before it."""
     waits = [
         {"file": "", "line": 0, "what": "limiter", "count": 56.0},
         {"file": "main.py", "line": 9, "what": "running", "count": 9.0},
