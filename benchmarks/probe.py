@@ -9,8 +9,9 @@ the restarts with its 95 % interval (docs/method.md). CPU per request shows the 
 from other processes.
 
 `python -m benchmarks.probe --watch [RESTARTS]` prints the same of the doctor's watchdog while it is
-on, for the first route: an app with the agent, watched and not. Goal: at most 5 % of the CPU per
-request, by the upper end of the interval.
+on, and `--profile` of the look at where requests wait, for the first route: an app with the agent,
+with the switch on and off. Goal: at most 5 % of the CPU per request, by the upper end of the
+interval.
 """
 
 import contextlib
@@ -39,6 +40,7 @@ from scenarios.system.private_log import RunLog
 RESTARTS, PAIRS, SECONDS, CONNECTIONS = 12, 4, 0.3, 8
 STUDENT = {4: 3.182, 8: 2.365, 12: 2.201, 20: 2.093}  # t at 97.5 % for so many restarts
 ROUTES = ("/noop/async", "/noop/def")
+SWITCHES = ("--watch", "--profile")
 
 
 @contextlib.contextmanager
@@ -135,8 +137,8 @@ def probe_envs(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def watch_envs(folder: Path) -> dict[str, dict[str, str]]:
-    """The variables of the agent with the watchdog and without, and the file that switches it."""
+def agent_envs(folder: Path, switch: str) -> dict[str, dict[str, str]]:
+    """The variables of the agent, and the file that switches something on in one of two apps."""
     envs = {}
     for name in ("with", "without"):
         run = folder / f"run-{name}"
@@ -144,23 +146,22 @@ def watch_envs(folder: Path) -> dict[str, dict[str, str]]:
         config = {"app": "targets.app:app", "factory": False, "home": str(folder), "secret": "-"}
         config |= {"folder": str(run), "process": "app"}
         envs[name] = {"ATONCE_AGENT": json.dumps(config), "ATONCE_TARGET_PROBE": "0"}
-    (folder / "run-with" / "guest" / "app.watch").touch()
+    (folder / "run-with" / "guest" / f"app.{switch}").touch()
     return envs
 
 
-def measure(
-    route: str, restarts: int, core: int | None, *, watch: bool = False
-) -> dict[str, object]:
+def measure(route: str, restarts: int, core: int | None, switch: str = "") -> dict[str, object]:
     """Measure a route with and without: per restart the mean logarithm of its pairs' ratios."""
     rates: dict[str, list[float]] = {"with": [], "without": []}
     works: dict[str, list[float]] = {"with": [], "without": []}
     for _ in range(restarts):
         with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as servers:
             folder = Path(path)
-            app = "--factory targets.agent.entrypoint:create_app" if watch else "targets.app:app"
+            app = "--factory targets.agent.entrypoint:create_app" if switch else "targets.app:app"
+            envs = agent_envs(folder, switch) if switch else probe_envs(folder)
             known = {
                 name: servers.enter_context(server(folder, name, core, app, **env))
-                for name, env in (watch_envs if watch else probe_envs)(folder).items()
+                for name, env in envs.items()
             }
             for pair in range(PAIRS):
                 for name in sorted(known, reverse=bool(pair % 2)):
@@ -186,14 +187,15 @@ def by_restart(above: list[float], below: list[float]) -> list[float]:
 
 
 def main() -> None:
-    """Measure both no-op routes and print them; of the watchdog one."""
-    watch, words = "--watch" in sys.argv, [word for word in sys.argv[1:] if word != "--watch"]
+    """Measure both no-op routes and print them; with a switch one."""
+    switch = next((word[2:] for word in sys.argv[1:] if word in SWITCHES), "")
+    words = [word for word in sys.argv[1:] if word not in SWITCHES]
     restarts = int(words[0]) if words else RESTARTS
     app_core, own_core = pinned_cores()
     if own_core is not None:
         os.sched_setaffinity(0, {own_core})
-    for route in ROUTES[:1] if watch else ROUTES:
-        result = measure(route, restarts, app_core, watch=watch)
+    for route in ROUTES[:1] if switch else ROUTES:
+        result = measure(route, restarts, app_core, switch)
         print(json.dumps({route: result}, indent=1), flush=True)
 
 

@@ -80,9 +80,9 @@ def corpus_scores(scores: str) -> str:
         return "".join(value for name, value in rows if words in name)
 
     return paragraph(
-        "In seventeen apps with known faults it found",
+        "In twenty-nine apps with known faults it found",
         f"{score('routes found')} routes that hold the event loop, named",
-        f"{score('lines right')} lines, and reported {score('accused')} healthy routes as faulty",
+        f"{score('guilty lines')} lines, and reported {score('accused')} healthy routes as faulty",
         "([scores](tests/corpus/scores.md)).",
     )
 
