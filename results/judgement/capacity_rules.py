@@ -4,8 +4,9 @@
     most requests take as long among many users as among a few; or the rate is beyond what one
     generator sends with room to spare, and the neighbours are calm: it scales, as far as measured.
  8. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for
-    the loop's executor: executor-pool. They wait for another executor: pool-limited. Many users get clearly fewer
-    answers than some: many must start at one moment, as their threads may wait for threads.
+    the loop's executor: executor-pool. They wait for another executor: pool-limited. Many users get
+    clearly fewer answers than some: many must start at one moment, as their threads may wait for
+    threads.
  9. A plateau of one at least, the same at two levels (within chance), too low for any unloaded time
     that the lone requests allow, with calm neighbours and room on the core at the lower one:
     pool-limited. The cause was not seen: other busy processes may be what is full, and a limit of

@@ -41,7 +41,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class WaitStack:
-    """A whole stack, the outermost frame first, as `function file:line`, and how many were there."""
+    """A whole stack as `function file:line`, the outermost first, and how many were there."""
 
     count: float
     pool: str

@@ -60,7 +60,7 @@ class AgentConfig:
         draft.replace(path)
 
     def report_failure(self, what: str, message: str, error: BaseException | None = None) -> None:
-        """Write what of the app fails, at the innermost frame in the user's code, else outside ours."""
+        """Write what fails in the app, at the innermost frame of the user, else outside ours."""
         file, line, function = _error_location(error, self.home) if error else (None, None, None)
         for secret in self.hidden:
             message = message.replace(secret, "***")

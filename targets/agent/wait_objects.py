@@ -162,7 +162,7 @@ def _find_place(coroutine: Any, functions: set[str]) -> Waiting | None:
 
 
 def _find_greenlet_pool(code: CodeType, coroutine: Any) -> Waiting | None:
-    """Return SQLAlchemy's pool where its synchronous core, in a greenlet, waits for a connection."""
+    """Return SQLAlchemy's pool if its synchronous core, in a greenlet, waits for a connection."""
     if code.co_name != "greenlet_spawn" or "sqlalchemy" not in code.co_filename:
         return None
     for greenlet in gc.get_referents(coroutine):

@@ -9,6 +9,7 @@ import pytest
 
 from results.judgement.model import Measurement, RouteEvidence
 from results.judgement.rules import evaluate_rules
+from results.judgement.wait_rules import match_gate
 from results.judgement.waits import Wait, WaitProfile, read_waits
 from results.judgement.window import Window
 from results.verdicts import Verdict
@@ -177,6 +178,7 @@ def test_a_profile_accuses_no_calm_route() -> None:
     """Nothing queues, though many requests were seen at one lock; or the core is what is full."""
     calm = exam(0.1, look(8, 80), look(64, 630), waits=waiting(60, "lock", 1))
     assert evaluate_rules(calm).verdict is Verdict.SCALES
+    assert match_gate(calm) is None  # by itself, too: the rule before it may be unsure
     full = exam(0.004, look(8, 250, cpu=1.0), look(64, 250, cpu=1.0), waits=waiting(60, "lock", 1))
     assert evaluate_rules(full).verdict is Verdict.SCALES
 

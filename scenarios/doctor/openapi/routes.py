@@ -31,7 +31,8 @@ def select_routes(
 ) -> tuple[list[RouteRequest], dict[str, str]]:
     """Return the requests of the routes to examine, and why each other route is not examined.
 
-    Named routes come first, then the others in the app's order. `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts.
+    Named routes come first, then the others in the app's order. `openapi` and `handlers` are None
+    if unavailable; `check` raises when the user interrupts.
     Raises UsageError.
     """
     document = openapi if isinstance(openapi, dict) else {}
